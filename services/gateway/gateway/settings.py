@@ -1,0 +1,22 @@
+"""Settings of the gateway."""
+
+from pydantic import SecretStr
+
+from shared.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """`secret` signs cookies, CSRF tokens and wall tickets; every gateway of an installation shares it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    hub_port: int = 8001
+    """where browsers and terminals find the device-hub's WebSocket, for links and documents"""
+    secret: SecretStr
+    timezone: str = "Asia/Shanghai"
+    secure_cookies: bool = False
+    """True behind HTTPS"""
+    max_sources: int = 4_000
+    """streams open at once on this gateway"""
+    frame_interval_ms: int = 200
+    """the shortest time between two frames of one stream"""

@@ -1,0 +1,229 @@
+"""The local engine: decode, detect, embed, search, decide, in one thread of its own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import TypeVar
+
+from recognizer.decision import Decision, continued, decide, known_from_track, sure
+from recognizer.engines import Outcome
+from recognizer.index import Index, Match
+from recognizer.settings import RecognizerSettings
+from shared.contracts.people import LibraryDelta, Person
+from shared.contracts.recognition import (
+    Box,
+    FaceResult,
+    Frame,
+    Identified,
+    Problem,
+    Result,
+    Track,
+    TrackedFace,
+    Verdict,
+    Want,
+)
+from shared.vision import engine as vision
+from shared.vision.calibration import score100, threshold_for
+from shared.vision.engine import EngineSettings, Face, FaceEngine
+from shared.vision.picture import PictureError, decode
+from shared.vision.quality import Limits, check
+from shared.vision.weights import Weights
+
+T = TypeVar("T")
+
+NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
+
+TO_ENROL = Limits()
+TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50)
+"""At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon."""
+
+TWICE_ENROLLED_FPIR = 0.0003
+"""A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
+
+THRESHOLD_STEP = 1.02
+"""The threshold follows the gallery's size in steps of 2 %: less than 0.001 in cosine."""
+
+
+class LocalEngine:
+    """One thread does all the work, changes of the index too, so nothing needs a lock."""
+
+    def __init__(self, settings: RecognizerSettings, thread: ThreadPoolExecutor, faces: FaceEngine) -> None:
+        self._settings, self._thread, self._vision = settings, thread, faces
+        self._index = Index(faces.model_id)
+        self._threshold = lru_cache(maxsize=64)(self._threshold_of)
+
+    @property
+    def revision(self) -> int:
+        return self._index.revision
+
+    async def answer(self, frame: Frame) -> Outcome:
+        return await self._run(lambda: self._answer(frame))
+
+    async def apply(self, delta: LibraryDelta) -> None:
+        await self._run(lambda: self._index.apply(delta))
+
+    async def reset(self) -> None:
+        self._index = Index(self._vision.model_id)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    # ---- in the engine's thread
+
+    def _answer(self, frame: Frame) -> Outcome:
+        started = time.perf_counter()
+        try:
+            picture = decode(frame.jpeg)
+        except PictureError as error:
+            return self._outcome(frame, started, problem=Problem(code=error.number, zh=error.zh, en=error.en))
+        faces = self._vision.analyze(picture, max_faces=frame.max_faces, embed=_needs_embedding(frame))
+        looks = self._look(frame, faces)
+        size = (picture.shape[1], picture.shape[0])
+        return self._outcome(frame, started, looks, size, None if looks else NO_FACE)
+
+    def _look(self, frame: Frame, faces: tuple[Face, ...]) -> list["Look"]:
+        seen = self._enrolment if frame.want is Want.ENROL else self._identification
+        return [seen(frame, face, number) for number, face in enumerate(faces)]
+
+    def _outcome(
+        self,
+        frame: Frame,
+        started: float,
+        looks: list["Look"] | None = None,
+        size: tuple[int, int] = (0, 0),
+        problem: Problem | None = None,
+    ) -> Outcome:
+        looks = looks or []
+        result = Result(
+            frame_id=frame.frame_id,
+            source=frame.source,
+            captured_at=frame.captured_at,
+            faces=tuple(look.result for look in looks),
+            problem=problem,
+            track=Track(faces=tuple(look.tracked for look in looks if look.tracked)),
+            width=size[0],
+            height=size[1],
+            recognizer=self._settings.instance,
+            revision=self.revision,
+            took_ms=(time.perf_counter() - started) * 1000,
+        )
+        return Outcome(result, tuple(look.event for look in looks if look.event))
+
+    def _enrolment(self, frame: Frame, face: Face, number: int) -> "Look":
+        """Measured, and searched: the gateway refuses a face that is in the library already."""
+        problems = _problems(face, TO_ENROL)
+        match = self._search(face)
+        person = self._person(sure(match, self._threshold(len(self._index), TWICE_ENROLLED_FPIR)))
+        embedding = b"" if face.embedding is None else face.embedding.astype("<f4").tobytes()
+        return Look(
+            FaceResult(
+                box=_box(face.box),
+                verdict=Verdict.MEASURED,
+                person=person,
+                problems=problems,
+                model=self._vision.model_id,
+                embedding=embedding,
+            )
+        )
+
+    def _identification(self, frame: Frame, face: Face, number: int) -> "Look":
+        box, at = _box(face.box), frame.captured_at
+        past = continued(frame.track, box, at)
+        if face.embedding is None and past is not None:
+            return self._still_there(past, box, frame)
+        if problems := _problems(face, TO_IDENTIFY):
+            return Look(FaceResult(box=box, verdict=Verdict.UNUSABLE, problems=problems))
+        match = self._search(face)
+        found = sure(match, self._threshold(len(self._index), self._settings.fpir))
+        score = score100(match.cosine, self._vision.model_id) if match else 0.0
+        event_id = f"{frame.frame_id}-{number}"
+        decision = decide(past, box, at, found, score, streaming=frame.streaming, event_id=event_id)
+        return self._told(frame, decision, score)
+
+    def _told(self, frame: Frame, decision: Decision, score: float) -> "Look":
+        person = self._person(decision.student_id)
+        if person is None:
+            verdict = Verdict.PENDING if decision.pending else Verdict.UNKNOWN
+            return Look(FaceResult(box=decision.face.box, verdict=verdict), decision.face)
+        event = _event(frame, decision, score) if decision.news else None
+        return Look(_identified(decision.face, person), decision.face, event)
+
+    def _still_there(self, past: TrackedFace, box: Box, frame: Frame) -> "Look":
+        """Answered from the track: the face has not moved since it was reported a moment ago."""
+        face = past.model_copy(update={"box": box, "seen_at": frame.captured_at})
+        person = self._person(past.reported_id)
+        if person is None:
+            return Look(FaceResult(box=box, verdict=Verdict.UNKNOWN))
+        return Look(_identified(face, person), face)
+
+    def _search(self, face: Face) -> Match | None:
+        return None if face.embedding is None else self._index.search(face.embedding)
+
+    def _person(self, student_id: int) -> Person | None:
+        return self._index.people.get(student_id)
+
+    def _threshold_of(self, faces: int, fpir: float) -> float:
+        return threshold_for(fpir, faces, self._vision.model_id)
+
+
+class Look:
+    """The answer about one face, its continued track, and the event if it is news."""
+
+    __slots__ = ("event", "result", "tracked")
+
+    def __init__(self, result: FaceResult, tracked: TrackedFace | None = None, event: Identified | None = None) -> None:
+        self.result, self.tracked, self.event = result, tracked, event
+
+
+def _needs_embedding(frame: Frame) -> Callable[[vision.Box], bool]:
+    """Which faces need an embedding: all but those that their track answers."""
+
+    def needs(place: vision.Box) -> bool:
+        box, at = _box(place), frame.captured_at
+        return frame.want is Want.ENROL or not known_from_track(continued(frame.track, box, at), box, at)
+
+    return needs
+
+
+def _identified(face: TrackedFace, person: Person) -> FaceResult:
+    return FaceResult(box=face.box, verdict=Verdict.IDENTIFIED, person=person, score=face.score, event_id=face.event_id)
+
+
+def _event(frame: Frame, decision: Decision, score: float) -> Identified:
+    """The same frame gives the same event id, so a turn that is worked on twice is one punch."""
+    return Identified(
+        event_id=decision.face.event_id,
+        frame_id=frame.frame_id,
+        student_id=decision.student_id,
+        place=frame.place,
+        kind=frame.kind,
+        source=frame.source,
+        captured_at=frame.captured_at,
+        score=score,
+    )
+
+
+def _problems(face: Face, limits: Limits) -> tuple[Problem, ...]:
+    return tuple(Problem(code=f.code, zh=f.zh, en=f.en) for f in check(face.quality, limits))
+
+
+def _box(box: vision.Box) -> Box:
+    return Box(left=box.left, top=box.top, width=box.width, height=box.height)
+
+
+@asynccontextmanager
+async def local_engine(settings: RecognizerSettings) -> AsyncIterator[LocalEngine]:
+    """Load the networks and own the thread while inside. Raises a WeightError when a weight is missing."""
+    with ThreadPoolExecutor(1, thread_name_prefix="engine") as thread:
+        loop = asyncio.get_running_loop()
+        faces = await loop.run_in_executor(thread, _load, settings)
+        yield LocalEngine(settings, thread, faces)
+
+
+def _load(settings: RecognizerSettings) -> FaceEngine:
+    faces = FaceEngine(Weights.load(), EngineSettings(threads=settings.threads))
+    faces.warm_up()
+    return faces

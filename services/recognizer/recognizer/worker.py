@@ -1,0 +1,97 @@
+"""Taking turns: pull a turn, fetch the source's newest frame, answer it, publish, acknowledge."""
+
+import asyncio
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+
+from recognizer.engines import Engine, Outcome
+from shared.bus import Bus
+from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
+from shared.contracts.base import ContractError, now
+from shared.contracts.recognition import Frame, FrameCall, Result, Turn
+from shared.errors import Gone, RollcallError, Unavailable
+
+log = structlog.get_logger("worker")
+
+FETCH_S = 1.0
+"""A pull that was open while the broker restarted is lost: short enough not to notice."""
+
+AFTER_ERROR_S = 0.2
+
+
+class Worker:
+    """`events` carries turns, events and acknowledgements; `frames` carries pictures and results."""
+
+    def __init__(self, events: Bus, frames: Bus, engine: Engine) -> None:
+        self._events, self._frames, self._engine = events, frames, engine
+
+    async def run(self) -> None:
+        """One loop of turns, for ever; start several to fetch ahead."""
+        pull = await self._bind()
+        while True:
+            try:
+                (turn,) = await pull.fetch(1, timeout=FETCH_S)
+            except NatsTimeout:
+                continue
+            except NatsError as error:
+                log.warning("no turns", reason=repr(error))
+                await asyncio.sleep(AFTER_ERROR_S)
+                continue
+            await self._take(turn)
+
+    async def _bind(self) -> JetStreamContext.PullSubscription:
+        return await self._events.js.pull_subscribe_bind(RECOGNIZER_CONSUMER, stream=TURNS)
+
+    async def _take(self, turn: Msg) -> None:
+        """A turn is acknowledged when its outcome is safe; a turn that fails goes back, to be taken again."""
+        try:
+            gateway, source = Turn.parse(turn.subject)
+            frame = await self._frame(gateway, source)
+            if frame is None or frame.deadline < now():
+                await turn.ack()
+                return
+            with structlog.contextvars.bound_contextvars(trace=frame.frame_id):
+                await self._answer(turn, gateway, frame)
+        except ContractError as error:
+            log.warning("turn refused", reason=str(error))
+            await turn.term()
+        except (Unavailable, NatsError) as error:
+            log.warning("turn goes back", reason=repr(error))
+            await self._give_back(turn)
+
+    async def _frame(self, gateway: str, source: str) -> Frame | None:
+        """The source's newest frame; None when it left or its gateway is gone."""
+        subject = FrameCall.subject(gateway, source)
+        try:
+            return await self._frames.ask_at(subject, None, Frame, FrameCall.timeout)
+        except (Gone, Unavailable):
+            return None
+
+    async def _answer(self, turn: Msg, gateway: str, frame: Frame) -> None:
+        """Events first, on disk; then the turn is over; then the result: so the gateway's next turn for this source
+        is never refused, and a crash in between costs one picture, never a punch."""
+        outcome = await self._outcome(frame)
+        for event in outcome.events:
+            await self._events.record(event)
+            log.info("identified", student_id=event.student_id, place=event.place, score=round(event.score, 1))
+        await turn.ack_sync(timeout=1)
+        await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
+
+    async def _outcome(self, frame: Frame) -> Outcome:
+        try:
+            return await self._engine.answer(frame)
+        except RollcallError:
+            raise
+        except Exception:
+            log.exception("engine failed")
+            raise Unavailable(en="the engine failed on this frame") from None
+
+    async def _give_back(self, turn: Msg) -> None:
+        try:
+            await turn.nak(delay=AFTER_ERROR_S)
+        except NatsError as error:
+            log.warning("turn not given back", reason=repr(error))

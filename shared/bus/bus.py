@@ -1,0 +1,308 @@
+"""The bus: contracts in, contracts out, over NATS. The only module besides `topology` that knows nats-py."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import msgpack
+import nats
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import (
+    ConnectionClosedError,
+    NoRespondersError,
+    NoServersError,
+    OutboundBufferLimitError,
+)
+from nats.errors import TimeoutError as NatsTimeout
+from nats.js import JetStreamContext
+from nats.js.errors import APIError
+
+from shared.bus.topology import NEEDS, ensure, inbox_prefix
+from shared.contracts.base import Command, ContractError, Event, Message
+from shared.errors import Internal, RollcallError, Unavailable
+
+ERROR_HEADER = "Rollcall-Error"
+TRACE_HEADER = "Rollcall-Trace"
+FIRST_CONNECT_S = 30.0
+
+M = TypeVar("M", bound=Message)
+E = TypeVar("E", bound=Event)
+R = TypeVar("R", bound=Message)
+
+log = structlog.get_logger("bus")
+
+
+class BrokerUnreachable(Exception):
+    """The broker did not answer, or refused this user, within FIRST_CONNECT_S."""
+
+
+class Bus:
+    """One NATS connection that speaks contracts. Open with `connect`, one per process for events and commands;
+    a second one where frames flow, because they share a write buffer."""
+
+    def __init__(self, client: Client, service: str) -> None:
+        self._client = client
+        self._service = service
+        self._js: JetStreamContext = client.jetstream(timeout=5.0)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+
+    @property
+    def js(self) -> JetStreamContext:
+        """JetStream, for pull loops and buckets."""
+        return self._js
+
+    @property
+    def is_connected(self) -> bool:
+        """False while the client looks for the broker; core publishes are then dropped, never queued stale."""
+        return self._client.is_connected
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call back after every reconnect, once the streams stand again."""
+        self._on_reconnect.append(callback)
+
+    async def ready(self) -> None:
+        """The health check: a round trip to the broker; raises if there is none."""
+        if not self.is_connected:
+            raise Unavailable(en="no connection to the broker")
+        await self._client.flush(timeout=2)
+
+    # ---- talking
+
+    async def publish(self, subject: str, message: Message | None = None) -> bool:
+        """Core publish, at most once. False: not connected, nothing was sent."""
+        if not self.is_connected:
+            return False
+        try:
+            await self._client.publish(subject, message.encode() if message else b"", headers=_trace())
+        except (OutboundBufferLimitError, ConnectionClosedError):
+            return False
+        return True
+
+    async def record(self, event: Event, timeout: float = 5.0) -> None:
+        """Store an event in its stream; returns when the broker has it on disk, and is safe to repeat.
+
+        Raises Unavailable when it cannot be known whether the event was stored.
+        """
+        await self.record_bytes(event.subject, event.event_id, event.encode(), timeout)
+
+    async def record_bytes(self, subject: str, event_id: str, body: bytes, timeout: float = 5.0) -> None:
+        """As `record`, for an event that is already encoded (the outbox)."""
+        headers = {"Nats-Msg-Id": event_id, **(_trace() or {})}
+        try:
+            await self._js.publish(subject, body, headers=headers, timeout=timeout)
+        except (
+            NatsTimeout,
+            NoRespondersError,
+            APIError,
+            ConnectionClosedError,
+            OutboundBufferLimitError,
+        ) as e:
+            raise Unavailable(en=f"event not stored: {type(e).__name__}") from e
+
+    async def ask(self, command: Command[R], timeout: float | None = None) -> R:
+        """Send a command and wait for its answer. Raises what the service raised, or Unavailable."""
+        return await self.ask_at(command.subject, command, command.reply_type(), timeout or command.timeout)
+
+    async def ask_at(self, subject: str, message: Message | None, reply: type[R], timeout: float) -> R:
+        """A request on a subject that carries an address; see `ask`."""
+        body = message.encode() if message else b""
+        try:
+            answer = await self._client.request(subject, body, timeout=timeout, headers=_trace())
+        except (NatsTimeout, NoRespondersError, ConnectionClosedError, OutboundBufferLimitError) as e:
+            raise Unavailable(en=f"no answer on {subject}: {type(e).__name__}") from e
+        if answer.headers and ERROR_HEADER in answer.headers:
+            raise _decode_error(answer.headers[ERROR_HEADER], answer.data)
+        return reply.decode(answer.data)
+
+    # ---- listening
+
+    async def serve(
+        self,
+        command: type[Command[R]],
+        handler: Callable[[Any], Awaitable[R]],
+        *,
+        concurrency: int = 32,
+    ) -> None:
+        """Answer a command in this service's queue group; at most `concurrency` at once, the rest wait."""
+
+        async def answer(message: Msg) -> R:
+            return await handler(command.decode(message.data))
+
+        await self.serve_at(command.subject, answer, queue=self._service, concurrency=concurrency)
+
+    async def serve_at(
+        self,
+        subject: str,
+        handler: Callable[[Msg], Awaitable[Message]],
+        *,
+        queue: str = "",
+        concurrency: int = 32,
+    ) -> None:
+        """As `serve`, for a subject with an address; the handler sees the raw message."""
+        room = asyncio.Semaphore(concurrency)
+
+        async def work(message: Msg) -> None:
+            try:
+                await self._answer(message, handler)
+            finally:
+                room.release()
+
+        async def receive(message: Msg) -> None:
+            await room.acquire()
+            self._spawn(work(message))
+
+        await self._client.subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=4_096)
+        await self._client.flush()
+
+    async def follow(
+        self, subject: str, message_type: type[M], handler: Callable[[M, str], Awaitable[None]]
+    ) -> Subscription:
+        """Hear live messages one after another (core NATS, lossy); the handler also gets the subject."""
+
+        async def receive(message: Msg) -> None:
+            try:
+                with structlog.contextvars.bound_contextvars(**_context(message)):
+                    await handler(message_type.decode(message.data), message.subject)
+            except ContractError as error:
+                log.warning("message refused", subject=message.subject, reason=str(error))
+            except Exception:
+                log.exception("handler failed", subject=message.subject)
+
+        subscription = await self._client.subscribe(subject, cb=receive, pending_msgs_limit=8_192)
+        await self._client.flush()
+        return subscription
+
+    async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> None:
+        with structlog.contextvars.bound_contextvars(**_context(message)):
+            try:
+                body, headers = (await handler(message)).encode(), None
+            except RollcallError as error:
+                body, headers = _encode_error(error)
+            except ContractError as error:
+                log.warning("message refused", subject=message.subject, reason=str(error))
+                body, headers = _encode_error(Internal("内部错误", f"contract: {error}"))
+            except Exception:
+                log.exception("handler failed", subject=message.subject)
+                body, headers = _encode_error(Internal("内部错误", "internal error"))
+            if self.is_connected and message.reply:
+                await self._client.publish(message.reply, body, headers=headers)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reconnected(self) -> None:
+        """Streams in memory are gone after a broker restart: make them again, then tell the service."""
+        for attempt in range(20):
+            try:
+                await ensure(self._js, NEEDS[self._service])
+                break
+            except Exception as error:
+                log.warning("streams not ready", attempt=attempt, reason=repr(error))
+                await asyncio.sleep(0.25)
+        for callback in self._on_reconnect:
+            try:
+                await callback()
+            except Exception:
+                log.exception("after reconnect")
+        log.info("broker is back")
+
+    async def close(self) -> None:
+        """Stop intake, let running handlers finish, close."""
+        await self._client.drain()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
+
+
+@asynccontextmanager
+async def connect(url: str, service: str, password: str, *, name: str = "", frames: bool = False) -> AsyncIterator[Bus]:
+    """Open the bus as a service (see topology.NEEDS). `frames`: a second connection, which needs no streams.
+
+    Raises BrokerUnreachable after FIRST_CONNECT_S; later it reconnects for ever, and if the client gives up
+    for good, the process is told through a cancelled main task rather than left limping.
+    """
+    main = asyncio.current_task()
+    holder: list[Bus] = []
+    closing = False
+
+    async def on_error(error: Exception) -> None:
+        log.warning("nats", reason=repr(error))
+
+    async def on_disconnect() -> None:
+        if not closing:
+            log.warning("broker is away")
+
+    async def on_reconnect() -> None:
+        if holder and not frames:
+            holder[0]._spawn(holder[0]._reconnected())
+
+    async def on_closed() -> None:
+        if not closing and main is not None:
+            log.error("broker connection closed for good")
+            main.cancel()
+
+    try:
+        async with asyncio.timeout(FIRST_CONNECT_S):
+            client = await nats.connect(
+                url,
+                user=service,
+                password=password,
+                name=name or service,
+                inbox_prefix=inbox_prefix(service).encode(),
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.5,
+                connect_timeout=2,
+                ping_interval=10,
+                max_outstanding_pings=2,
+                drain_timeout=3,
+                error_cb=on_error,
+                disconnected_cb=on_disconnect,
+                reconnected_cb=on_reconnect,
+                closed_cb=on_closed,
+            )
+    except (TimeoutError, NoServersError, nats.errors.Error) as error:
+        raise BrokerUnreachable(f"no NATS broker at {url}: {error!r}") from error
+    bus = Bus(client, service)
+    holder.append(bus)
+    try:
+        if not frames:
+            await ensure(bus.js, NEEDS[service])
+        yield bus
+    finally:
+        closing = True
+        try:
+            await bus.close()
+        except Exception as error:
+            log.warning("bus did not close cleanly", reason=repr(error))
+            await client.close()
+
+
+def _trace() -> dict[str, str] | None:
+    """The correlation id of the work at hand, as a header."""
+    trace = structlog.contextvars.get_contextvars().get("trace")
+    return {TRACE_HEADER: str(trace)} if trace else None
+
+
+def _context(message: Msg) -> dict[str, str]:
+    trace = (message.headers or {}).get(TRACE_HEADER)
+    return {"trace": trace} if trace else {}
+
+
+def _encode_error(error: RollcallError) -> tuple[bytes, dict[str, str]]:
+    body: bytes = msgpack.packb({"zh": error.zh, "en": error.en, "field": error.field, "number": error.number})
+    return body, {ERROR_HEADER: error.code}
+
+
+def _decode_error(code: str, body: bytes) -> RollcallError:
+    try:
+        words = msgpack.unpackb(body)
+        kind = RollcallError.by_code.get(code, Internal)
+        return kind(words["zh"], words["en"], field=words["field"], number=words["number"])
+    except Exception:
+        return Internal("内部错误", f"unreadable error {code!r}")

@@ -1,0 +1,222 @@
+"""Streams, consumers and key-value buckets, and what each service may touch.
+
+Settings and their reasons were measured: see docs/adr/0002-turns.md and 0003-durable-events.md. Memory streams
+vanish with the broker, so `ensure` runs at the start and after every reconnect, in every service that needs one.
+"""
+
+from dataclasses import dataclass
+
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DiscardPolicy,
+    KeyValueConfig,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import BadRequestError, NotFoundError
+
+from shared.contracts.attendance import ATTENDANCE_EVENTS
+from shared.contracts.people import LibraryChanges
+from shared.contracts.recognition import Identified, RecognizerAlive, Turn
+
+MIB = 2**20
+TURNS = "TURN"
+EVENTS = "EVT"
+RECOGNIZER_CONSUMER = "recognizer"
+LEDGER_CONSUMER = "ledger"
+PRESENCE = "presence"
+HUBS = "hubs"
+
+TURN_WAIT_S = 2.0
+"""A recognizer that has not acknowledged its turn for this long is taken for dead, in seconds."""
+TURN_AGE_S = 5.0
+"""A turn that nobody took for this long is dropped by the broker, in seconds."""
+LEASE_S = 6.0
+"""How long a hub is believed alive after its last renewal, in seconds."""
+
+
+def streams() -> dict[str, StreamConfig]:
+    """The streams by name. TURN refuses a second turn of a source while one waits or is in work."""
+    return {
+        TURNS: StreamConfig(
+            name=TURNS,
+            subjects=[Turn.subjects],
+            storage=StorageType.MEMORY,
+            retention=RetentionPolicy.WORK_QUEUE,
+            max_msgs_per_subject=1,
+            discard=DiscardPolicy.NEW,
+            discard_new_per_subject=True,
+            max_age=TURN_AGE_S,
+            max_bytes=64 * MIB,
+            duplicate_window=1,
+        ),
+        EVENTS: StreamConfig(
+            name=EVENTS,
+            subjects=["evt.>"],
+            storage=StorageType.FILE,
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_age=30 * 86_400,
+            max_bytes=2048 * MIB,
+            max_msg_size=65_536,
+            duplicate_window=600,
+            allow_direct=True,
+        ),
+    }
+
+
+def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
+    """Durable pull consumers by name, with their stream. Nothing is ever given up: max_deliver -1."""
+    return {
+        RECOGNIZER_CONSUMER: (
+            TURNS,
+            ConsumerConfig(
+                durable_name=RECOGNIZER_CONSUMER,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=TURN_WAIT_S,
+                max_deliver=-1,
+                max_ack_pending=2_000,
+                max_waiting=2_048,
+                mem_storage=True,
+            ),
+        ),
+        LEDGER_CONSUMER: (
+            EVENTS,
+            ConsumerConfig(
+                durable_name=LEDGER_CONSUMER,
+                filter_subject=Identified.subject,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=10,
+                max_deliver=-1,
+                max_ack_pending=64,
+            ),
+        ),
+    }
+
+
+def buckets() -> dict[str, KeyValueConfig]:
+    """Key-value buckets by name; all in memory, all rebuilt by those who write them."""
+
+    def bucket(name: str, ttl: float | None, max_bytes: int) -> KeyValueConfig:
+        return KeyValueConfig(
+            bucket=name, storage=StorageType.MEMORY, history=1, ttl=ttl, max_bytes=max_bytes, direct=True
+        )
+
+    return {
+        PRESENCE: bucket(PRESENCE, None, 64 * MIB),
+        HUBS: bucket(HUBS, LEASE_S, MIB),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a service uses, by name; `ensure` makes what is missing."""
+
+    streams: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+
+
+NEEDS = {
+    "gateway": Needs(streams=(TURNS, EVENTS), buckets=(PRESENCE,)),
+    "recognizer": Needs(streams=(TURNS, EVENTS), consumers=(RECOGNIZER_CONSUMER,)),
+    "registry": Needs(streams=(EVENTS,), consumers=(LEDGER_CONSUMER,)),
+    "hub": Needs(streams=(EVENTS,), buckets=(PRESENCE, HUBS)),
+    "cli": Needs(),
+}
+"""By service; `hub` is the device-hub (a NATS user and a subject token), `cli` the command line's user."""
+
+
+async def ensure(js: JetStreamContext, needs: Needs) -> None:
+    """Create what is missing. Idempotent; a stream of another version's settings is brought up to date."""
+    for name in needs.streams:
+        config = streams()[name]
+        try:
+            await js.add_stream(config)
+        except BadRequestError:
+            await js.update_stream(config)
+    for name in needs.consumers:
+        stream, consumer = consumers()[name]
+        await js.add_consumer(stream, consumer)
+    for name in needs.buckets:
+        try:
+            await js.key_value(name)
+        except NotFoundError:
+            await js.create_key_value(buckets()[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The subjects a service's NATS user may publish to and subscribe to."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def _stream_rights(needs: Needs) -> list[str]:
+    """JetStream API subjects to create and read what a service needs, and no other stream's."""
+    names = [*needs.streams, *(f"KV_{name}" for name in needs.buckets)]
+    subjects = [f"$JS.API.STREAM.{verb}.{name}" for name in names for verb in ("CREATE", "UPDATE", "INFO")]
+    for name in needs.consumers:
+        stream, _ = consumers()[name]
+        subjects += [
+            f"$JS.API.CONSUMER.DURABLE.CREATE.{stream}.{name}",
+            f"$JS.API.CONSUMER.INFO.{stream}.{name}",
+            f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}",
+            f"$JS.ACK.{stream}.{name}.>",
+            f"$JS.ACK.*.*.{stream}.{name}.>",
+        ]
+    for name in needs.buckets:
+        subjects += [
+            f"$KV.{name}.>",
+            f"$JS.API.DIRECT.GET.KV_{name}.>",
+            f"$JS.API.STREAM.MSG.GET.KV_{name}",
+            f"$JS.API.CONSUMER.CREATE.KV_{name}.>",
+            f"$JS.API.CONSUMER.DELETE.KV_{name}.>",
+            f"$JS.API.CONSUMER.INFO.KV_{name}.>",
+        ]
+    return subjects
+
+
+_OWN: dict[str, Rights] = {
+    "gateway": Rights(
+        publish=("turn.*.*", "cmd.registry.>", "cmd.hub.>", "hub.*.push.*", "feed.>"),
+        subscribe=("frame.get.*.*", "result.*.*", ATTENDANCE_EVENTS, "feed.>", RecognizerAlive.subject),
+    ),
+    "recognizer": Rights(
+        publish=(
+            "frame.get.*.*",
+            "result.*.*",
+            Identified.subject,
+            LibraryChanges.subject,
+            RecognizerAlive.subject,
+        ),
+        subscribe=("evt.face.>",),
+    ),
+    "registry": Rights(
+        publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*"),
+        subscribe=("cmd.registry.*",),
+    ),
+    "hub": Rights(
+        publish=("cmd.registry.find_device", "cmd.registry.list_devices"),
+        subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
+    ),
+    "cli": Rights(publish=("cmd.registry.*", "cmd.hub.*"), subscribe=()),
+}
+
+
+def rights(service: str) -> Rights:
+    """Least privilege: the service's own conversations, the streams it needs, its private inbox."""
+    own, needs = _OWN[service], NEEDS[service]
+    return Rights(
+        publish=(*own.publish, "$JS.API.INFO", *_stream_rights(needs)),
+        subscribe=(*own.subscribe, f"{inbox_prefix(service)}.>"),
+    )
+
+
+def inbox_prefix(service: str) -> str:
+    """Replies go where only this service's user may listen."""
+    return f"_INBOX_{service}"

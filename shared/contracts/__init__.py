@@ -1,0 +1,1 @@
+"""Every message that crosses the bus: the class is the contract. Catalogue: shared/README.md."""

@@ -1,0 +1,214 @@
+"""Frames, turns and results: the conversation between whoever holds a camera's frames and the recognizers.
+
+A source (one camera, one browser tab, one uploaded picture) has one slot at a gateway. When the slot fills, the
+gateway puts an empty message on `Turn`; a free recognizer takes the turn, asks the gateway for the source's
+*newest* frame, works, acknowledges the turn and publishes the `Result` to that gateway only.
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from shared.contracts.base import MAX_TOKEN, ContractError, Event, Message, Signal, new_id, now, token
+from shared.contracts.people import Person
+
+
+class SourceKind(StrEnum):
+    """Who sends the frames."""
+
+    WEB = "web"
+    DEVICE = "device"
+    UPLOAD = "upload"
+
+
+class Want(StrEnum):
+    """What the sender wants to know of a frame."""
+
+    IDENTIFY = "identify"
+    ENROL = "enrol"
+
+
+class Turn:
+    """`turn.<gateway>.<source>`: an empty message in the TURN work queue, at most one waiting per source.
+
+    Never carries a message id: inside the duplicate window the next turn of the source would be swallowed.
+    """
+
+    subjects: ClassVar[str] = "turn.*.*"
+
+    @staticmethod
+    def subject(gateway: str, source: str) -> str:
+        return f"turn.{token(gateway)}.{token(source)}"
+
+    @staticmethod
+    def parse(subject: str) -> tuple[str, str]:
+        """The (gateway, source) that a turn's subject names."""
+        parts = subject.split(".")
+        if len(parts) != 3 or parts[0] != "turn":
+            raise ContractError(f"not a turn: {subject[:80]!r}")
+        return parts[1], parts[2]
+
+
+class FrameCall:
+    """`frame.get.<gateway>.<source>`: a core request, answered by that gateway with the source's newest `Frame`
+    or with the error Gone."""
+
+    timeout: ClassVar[float] = 1.0
+
+    @staticmethod
+    def subject(gateway: str, source: str) -> str:
+        return f"frame.get.{token(gateway)}.{source if source == '*' else token(source)}"
+
+
+class Box(Message):
+    """A face's place in the frame: pixels of the frame as sent, origin top left."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union, 0..1."""
+        wide = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        high = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        if wide <= 0 or high <= 0:
+            return 0.0
+        shared_area = wide * high
+        return shared_area / (self.width * self.height + other.width * other.height - shared_area)
+
+
+class TrackedFace(Message):
+    """What the last frames of one source said about one face."""
+
+    box: Box
+    seen_at: AwareDatetime
+    votes: tuple[int, ...] = ()
+    """student ids that the newest frames found, newest last; 0 is a frame that found nobody."""
+    looked_at: AwareDatetime | None = None
+    """when an embedding was last searched for this face"""
+    score: float = 0.0
+    """of that search"""
+    reported_id: int = 0
+    """student id last reported as identified by this track, 0 if none yet"""
+    reported_at: AwareDatetime | None = None
+    event_id: str = ""
+    """the event that reported it"""
+
+
+class Track(Message):
+    """The recent past of one source. It travels with the frame, so any recognizer can take any turn."""
+
+    faces: tuple[TrackedFace, ...] = ()
+
+
+class Frame(Message):
+    """The newest picture of a source, and what is wanted of it."""
+
+    frame_id: str = Field(default_factory=new_id, max_length=MAX_TOKEN)
+    source: str
+    kind: SourceKind
+    place: str = Field(max_length=128)
+    captured_at: AwareDatetime = Field(default_factory=now)
+    deadline: AwareDatetime
+    want: Want = Want.IDENTIFY
+    streaming: bool = False
+    """True: more frames follow, so the answer may wait for a second opinion. False: decide on this one."""
+    max_faces: int = Field(default=1, ge=1, le=10)
+    jpeg: bytes = Field(min_length=4, max_length=3_500_000)
+    track: Track = Track()
+
+
+class Problem(Message):
+    """Why a picture or a face cannot be used, in words its owner can act on. `code` is Baidu's (V3 §4, §5)."""
+
+    code: int
+    zh: str
+    en: str
+
+
+class Verdict(StrEnum):
+    """The answer about one face."""
+
+    IDENTIFIED = "identified"
+    PENDING = "pending"
+    """not sure yet: waits for a second frame to agree"""
+    UNKNOWN = "unknown"
+    UNUSABLE = "unusable"
+    """the face was seen but its quality does not allow an answer: see `problems`"""
+    MEASURED = "measured"
+    """an enrolment: `embedding` holds the face"""
+
+
+class FaceResult(Message):
+    """The answer about one face of a frame."""
+
+    box: Box
+    verdict: Verdict
+    person: Person | None = None
+    score: float = 0.0
+    """0..100, 80 at a false accept rate of 1e-4 per comparison"""
+    event_id: str = ""
+    """the `Identified` event that reported this person, empty if none did"""
+    problems: tuple[Problem, ...] = ()
+    model: str = ""
+    embedding: bytes = b""
+
+
+class Result(Signal):
+    """`result.<gateway>.<source>`: what a recognizer says of one frame."""
+
+    frame_id: str
+    source: str
+    captured_at: AwareDatetime
+    faces: tuple[FaceResult, ...] = ()
+    problem: Problem | None = None
+    """why nothing can be said of the frame as a whole (not a picture, no face, …)"""
+    track: Track = Track()
+    width: int = 0
+    height: int = 0
+    recognizer: str = ""
+    revision: int = 0
+    """the library revision that was searched"""
+    took_ms: float = 0.0
+
+    @staticmethod
+    def subject_for(gateway: str, source: str) -> str:
+        return f"result.{token(gateway)}.{source if source == '*' else token(source)}"
+
+
+class Identified(Event):
+    """Somebody stood before a camera. The registry makes it a punch, exactly once per `event_id`."""
+
+    subject: ClassVar[str] = "evt.recognition.identified"
+
+    frame_id: str
+    student_id: int
+    place: str
+    kind: SourceKind
+    source: str
+    captured_at: AwareDatetime
+    score: float
+
+
+class RecognizerAlive(Signal):
+    """`alive.recognizer.<id>`: said every ALIVE_EVERY_S and whenever the index moves on.
+
+    A recognizer unheard of for ALIVE_FOR_S is dead: nobody waits for its index.
+    """
+
+    subject: ClassVar[str] = "alive.recognizer.*"
+
+    recognizer: str
+    revision: int
+    leaving: bool = False
+
+    @staticmethod
+    def subject_for(recognizer: str) -> str:
+        return f"alive.recognizer.{token(recognizer)}"
+
+
+ALIVE_EVERY_S = 2.0
+ALIVE_FOR_S = 6.0
+"""Three missed words: a recognizer deep in a burst of work is not mistaken for a dead one."""

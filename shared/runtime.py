@@ -1,0 +1,139 @@
+"""Running a service as a process: one context manager in, signals owned here, a polite end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from pydantic import ValidationError
+
+from shared.bus import BrokerUnreachable
+from shared.log import configure
+from shared.settings import Settings
+
+log = structlog.get_logger("runtime")
+
+TETHER = "ROLLCALL_TETHER"
+"""environment variable: 1 when stdin is a pipe whose end means that the supervisor is gone"""
+
+
+class _Tether(asyncio.Protocol):
+    """The other end of stdin is held by the supervisor: when that is gone, however it went, we stop too."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._stop.set()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its hands on the signals (the process owns those), and with a word when it is up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+@asynccontextmanager
+async def serve_http(app: Any, host: str, port: int, **options: Any) -> AsyncIterator[int]:
+    """Serve an ASGI app while inside; yields the port in use (`port` 0 picks a free one).
+
+    Raises OSError when the address is taken. Leaving stops accepting, gives open requests 2 s, and closes.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=2_048)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        **options,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await server.up.wait()
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        listener.close()
+
+
+def run(service: str, settings: type[Settings], start: Callable[[Any], Any]) -> None:
+    """The whole of a service's `__main__`: settings from the environment, logs, start, wait for a signal, stop.
+
+    Exits 0 after SIGINT or SIGTERM, 2 on wrong settings, 1 when the service cannot start or a part of it died:
+    a limping process is worse than one that its supervisor starts again.
+    """
+    try:
+        ready = settings()  # from the environment alone
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            where = ".".join(map(str, problem["loc"])).upper()
+            sys.stderr.write(f"{service}: ROLLCALL_{where}: {problem['msg']}\n")
+        raise SystemExit(2) from None
+    configure(service, pretty=ready.log_pretty)
+    try:
+        _event_loop_run(_until_signal(service, start(ready)))
+    except BrokerUnreachable as error:
+        log.error("cannot start", reason=str(error))
+        raise SystemExit(1) from None
+    except OSError as error:
+        log.error("cannot start", reason=str(error))
+        raise SystemExit(1) from None
+
+
+def _event_loop_run(main: Any) -> None:
+    if sys.platform == "win32":
+        asyncio.run(main)
+    else:
+        import uvloop
+
+        uvloop.run(main)
+
+
+async def _until_signal(service: str, running: AbstractAsyncContextManager[Any]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    if os.environ.get(TETHER) == "1":
+        await loop.connect_read_pipe(lambda: _Tether(stop), sys.stdin)
+    async with running:
+        log.info("started")
+        await stop.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def background(*jobs: Any) -> AsyncIterator[None]:
+    """Run coroutines while inside; if one of them dies, the whole service ends with its error."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(job) for job in jobs]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,173 @@
+"""What services may rely on from the bus, against a real nats-server with the real rights."""
+
+import asyncio
+
+import pytest
+from nats.errors import TimeoutError as NatsTimeout
+
+from shared.bus import Bus
+from shared.bus.topology import EVENTS, NEEDS, PRESENCE, RECOGNIZER_CONSUMER, TURNS
+from shared.contracts.base import now
+from shared.contracts.people import (
+    FaceChanged,
+    LibraryChanges,
+    LibraryDelta,
+    Person,
+    Registered,
+    RegisterStudent,
+)
+from shared.contracts.recognition import Identified, SourceKind, Turn
+from shared.errors import Conflict, Internal, Unavailable
+from shared.testing import eventually
+from tests.conftest import Broker
+
+
+@pytest.mark.parametrize("service", list(NEEDS))
+async def test_every_service_connects_and_makes_its_streams_with_its_own_rights(broker: Broker, service: str) -> None:
+    async with broker.connect(service) as bus:
+        await bus.ready()
+    async with broker.connect(service) as again:
+        await again.ready()
+
+
+async def test_a_command_is_answered(broker: Broker) -> None:
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+
+        async def answer(asked: LibraryChanges) -> LibraryDelta:
+            return LibraryDelta(revision=asked.since + 1, head=9)
+
+        await registry.serve(LibraryChanges, answer)
+        assert await recognizer.ask(LibraryChanges(since=4)) == LibraryDelta(revision=5, head=9)
+
+
+async def test_an_error_keeps_its_class_and_its_words(broker: Broker) -> None:
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+
+        async def refuse(asked: LibraryChanges) -> LibraryDelta:
+            raise Conflict("学号已被占用", "the number is taken", field="num", number=7)
+
+        await registry.serve(LibraryChanges, refuse)
+        with pytest.raises(Conflict) as caught:
+            await recognizer.ask(LibraryChanges(since=0))
+        assert (caught.value.zh, caught.value.en, caught.value.field, caught.value.number) == (
+            "学号已被占用",
+            "the number is taken",
+            "num",
+            7,
+        )
+
+
+async def test_a_bug_in_a_handler_does_not_leak_its_insides(broker: Broker) -> None:
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+
+        async def fail(asked: LibraryChanges) -> LibraryDelta:
+            raise RuntimeError("secret detail")
+
+        await registry.serve(LibraryChanges, fail)
+        with pytest.raises(Internal) as caught:
+            await recognizer.ask(LibraryChanges(since=0))
+        assert "secret" not in caught.value.en
+
+
+async def test_nobody_there_is_known_at_once(broker: Broker) -> None:
+    async with broker.connect("recognizer") as recognizer:
+        started = asyncio.get_running_loop().time()
+        with pytest.raises(Unavailable):
+            await recognizer.ask(LibraryChanges(since=0), timeout=30)
+        assert asyncio.get_running_loop().time() - started < 10
+
+
+async def test_handlers_run_side_by_side(broker: Broker) -> None:
+    """Two calls that can only end together: a serial server would let the first one time out."""
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+        both_there = asyncio.Barrier(2)
+
+        async def meet(asked: LibraryChanges) -> LibraryDelta:
+            await both_there.wait()
+            return LibraryDelta(revision=0, head=0)
+
+        await registry.serve(LibraryChanges, meet)
+        await asyncio.gather(*(recognizer.ask(LibraryChanges(since=n)) for n in range(2)))
+
+
+async def _pull_turn(bus: Bus, timeout: float = 2.0) -> object:
+    subscription = await bus.js.pull_subscribe_bind(RECOGNIZER_CONSUMER, stream=TURNS)
+    return (await subscription.fetch(1, timeout=timeout))[0]
+
+
+async def test_a_source_has_at_most_one_turn_until_it_is_acknowledged(broker: Broker) -> None:
+    async with broker.connect("gateway") as gateway, broker.connect("recognizer") as recognizer:
+        for _ in range(3):
+            await gateway.publish(Turn.subject("g1", "s1"))
+        turn = await _pull_turn(recognizer)
+        await gateway.publish(Turn.subject("g1", "s1"))
+        await gateway.ready()
+        with pytest.raises(NatsTimeout):
+            await _pull_turn(recognizer, timeout=0.3)
+        await turn.ack_sync()  # type: ignore[attr-defined]
+        await gateway.publish(Turn.subject("g1", "s1"))
+        assert (await _pull_turn(recognizer)).subject == "turn.g1.s1"  # type: ignore[attr-defined]
+
+
+async def test_an_event_is_stored_once_however_often_it_is_recorded(broker: Broker) -> None:
+    event = Identified(
+        frame_id="f", student_id=1, place="门", kind=SourceKind.WEB, source="s", captured_at=now(), score=90.0
+    )
+    async with broker.connect("recognizer") as recognizer, broker.connect("registry") as registry:
+        for _ in range(3):
+            await recognizer.record(event)
+        info = await registry.js.stream_info(EVENTS)
+        assert info.state.messages == 1
+
+
+async def test_events_survive_kill_9_of_the_broker_and_turns_come_back(broker: Broker) -> None:
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+        back = asyncio.Event()
+
+        async def told() -> None:
+            back.set()
+
+        recognizer.on_reconnect(told)
+        await registry.record(FaceChanged(revision=3))
+        await broker.kill()
+        await broker.start()
+        async with asyncio.timeout(20):
+            await back.wait()
+
+        async def connected() -> bool:
+            return registry.is_connected
+
+        await eventually(connected, what="the registry reconnects")
+        assert (await registry.js.stream_info(EVENTS)).state.messages == 1
+        async with broker.connect("gateway") as gateway:
+            await gateway.publish(Turn.subject("g1", "s1"))
+            assert (await _pull_turn(recognizer)).subject == "turn.g1.s1"  # type: ignore[attr-defined]
+
+
+async def test_a_recognizer_cannot_forge_what_is_not_its_to_say(broker: Broker) -> None:
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+        heard: list[str] = []
+
+        async def register(asked: RegisterStudent) -> Registered:
+            heard.append(asked.num)
+            raise AssertionError("unreachable")
+
+        await registry.serve(RegisterStudent, register)
+        await recognizer.publish("cmd.registry.register_student", LibraryChanges(since=0))
+        await recognizer.publish("evt.attendance.recorded", FaceChanged(revision=1))
+        await recognizer.publish(Turn.subject("g1", "s1"))
+        await recognizer.ready()
+        assert heard == []
+        assert (await registry.js.stream_info(EVENTS)).state.messages == 0
+
+
+async def test_presence_is_the_hubs_to_write_and_the_gateways_to_read(broker: Broker) -> None:
+    async with broker.connect("hub") as hub, broker.connect("gateway") as gateway:
+        await (await hub.js.key_value(PRESENCE)).put("7", b"here")
+        entry = await (await gateway.js.key_value(PRESENCE)).get("7")
+        assert entry.value == b"here"
+
+
+def test_a_person_is_a_value() -> None:
+    ada = Person(student_id=1, num="1", name="Ada", class_name="A", gender="WOMAN")
+    assert Person.decode(ada.encode()) == ada

@@ -1,0 +1,224 @@
+"""Golden bytes: every message still reads what was written before, and nothing changed unnoticed.
+
+After a deliberate change of a contract: `python -m tests.contract.test_messages` writes the bytes anew; the diff
+shows what changed.
+"""
+
+import importlib
+import pkgutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgpack
+import pytest
+from pydantic import SecretStr
+
+import shared.contracts
+from shared.contracts import attendance, devices, feed, office, people, recognition
+from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
+
+GOLDEN = Path(__file__).with_name("golden")
+AT = datetime(2026, 3, 1, 0, 1, 2, 345678, tzinfo=UTC)
+ADA = people.Person(student_id=7, num="2026_007", name="𠮷田·Ada", class_name="三年二班", gender=people.Gender.WOMAN)
+BOX = recognition.Box(left=1.5, top=2, width=30, height=40)
+EMBEDDING = bytes(range(16))
+FACT = {"event_id": "e" * 32, "occurred_at": AT}
+PROBLEM = recognition.Problem(code=222202, zh="没有看到人脸", en="no face")
+TRACKED = recognition.TrackedFace(
+    box=BOX, seen_at=AT, votes=(0, 7, 7), looked_at=AT, score=91.5, reported_id=7, reported_at=AT, event_id="f-0"
+)
+TRACK = recognition.Track(faces=(TRACKED,))
+FACE_RESULT = recognition.FaceResult(
+    box=BOX, verdict=recognition.Verdict.IDENTIFIED, person=ADA, score=91.5, event_id="f-0", problems=(PROBLEM,)
+)
+ENROLLED = people.EnrolledFace(model="m/1", embedding=EMBEDDING, jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
+ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
+DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT)
+PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
+RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
+REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
+PASSWORD = office.Password(value=SecretStr("correct horse"))
+STUDENT = {"num": "2026_007", "name": "Ada", "class_name": "三年二班", "gender": people.Gender.WOMAN}
+PUNCH_ROW = attendance.PunchRow(
+    punch_id=5, student_id=7, num="1", name="Ada", class_name="A", place="门", captured_at=AT, recorded_at=AT, score=90
+)
+
+SAMPLES: list[Message] = [
+    Done(),
+    ADA,
+    people.GalleryFace(face_id=1, student_id=7, model="m/1", embedding=EMBEDDING),
+    ENROLLED,
+    ROW,
+    people.Registered(person=ADA, revision=9),
+    people.RegisterStudent(request_id="r1", face=ENROLLED, **STUDENT),
+    people.EditStudent(student_id=7, by="office", **STUDENT),
+    people.LibraryRevision(revision=9),
+    people.DeleteStudent(student_id=7, by="office"),
+    people.GetStudent(student_id=7),
+    people.StudentPage(rows=(ROW,), total=1, classes=("三年二班",)),
+    people.FindStudents(text="a%", class_name="三年二班", offset=50, limit=50),
+    people.Photo(jpeg=b"\xff\xd8\xff\xd9"),
+    people.GetPhoto(student_id=7),
+    people.LibraryDelta(
+        revision=9,
+        head=10,
+        removed_faces=(1,),
+        removed_people=(2,),
+        people=(ADA,),
+        faces=(people.GalleryFace(face_id=3, student_id=7, model="m/1", embedding=EMBEDDING),),
+    ),
+    people.LibraryChanges(since=3, limit=100),
+    people.FaceChanged(**FACT, revision=9),
+    people.StudentChanged(**FACT, student_id=7, change="edited", by="office"),
+    BOX,
+    TRACKED,
+    TRACK,
+    PROBLEM,
+    FACE_RESULT,
+    recognition.Frame(
+        frame_id="f",
+        source="device-3",
+        kind=recognition.SourceKind.DEVICE,
+        place="东门",
+        captured_at=AT,
+        deadline=AT,
+        want=recognition.Want.IDENTIFY,
+        streaming=True,
+        max_faces=3,
+        jpeg=b"\xff\xd8\xff\xd9",
+        track=TRACK,
+    ),
+    recognition.Result(
+        frame_id="f",
+        source="device-3",
+        captured_at=AT,
+        faces=(FACE_RESULT,),
+        problem=PROBLEM,
+        track=TRACK,
+        width=640,
+        height=480,
+        recognizer="r1",
+        revision=9,
+        took_ms=12.5,
+    ),
+    recognition.Identified(
+        **FACT,
+        frame_id="f",
+        student_id=7,
+        place="东门",
+        kind=recognition.SourceKind.DEVICE,
+        source="device-3",
+        captured_at=AT,
+        score=91.5,
+    ),
+    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True),
+    RECORDED,
+    REPEATED,
+    PUNCH_ROW,
+    attendance.PunchPage(rows=(PUNCH_ROW,), total=1, classes=("A",), places=("门",)),
+    attendance.PunchesOfDay(day=date(2026, 3, 1), text="a", class_name="A", place="门", offset=0, limit=10),
+    attendance.PunchOutcome(settled=True, recorded=RECORDED, repeated=REPEATED),
+    attendance.GetPunchOutcome(identified_event="f-0"),
+    DEVICE,
+    devices.AddDevice(name="东门", sn="SN-1", by="office"),
+    devices.RemoveDevice(device_id=3, by="office"),
+    devices.DeviceList(devices=(DEVICE,)),
+    devices.ListDevices(offset=0, limit=10),
+    devices.FindDevice(name="东门", sn="SN-1"),
+    devices.DeviceChanged(**FACT, device_id=3, change="added", by="office"),
+    devices.IssuedToken(token="a" * 40, expires_in=900),
+    devices.IssueToken(name="东门", sn="SN-1"),
+    devices.CheckToken(token="a" * 40),
+    devices.Presence(hub="h1", session="s1", since=AT),
+    devices.HubLease(hub="h1", terminals=2),
+    devices.TerminalPush(device_id=3, text="{}"),
+    PASSWORD,
+    office.OfficeState(has_password=True, password_id=2),
+    office.GetOfficeState(),
+    office.SetPassword(password=PASSWORD, first=True),
+    office.CheckPassword(password=PASSWORD),
+    feed.FeedItem(
+        kind=recognition.SourceKind.WEB,
+        source="s",
+        place="门",
+        verdict=recognition.Verdict.UNKNOWN,
+        captured_at=AT,
+        age_ms=5,
+    ),
+]
+
+
+def contract_classes() -> set[type[Message]]:
+    """Every concrete message class of shared.contracts."""
+    modules = [
+        importlib.import_module(f"shared.contracts.{found.name}")
+        for found in pkgutil.iter_modules(shared.contracts.__path__)
+    ]
+    bases = {Message, Signal, Event, Command}
+    classes = {c for m in modules for c in vars(m).values() if isinstance(c, type) and issubclass(c, Message)}
+    return {c for c in classes - bases if "[" not in c.__name__}
+
+
+def golden(sample: Message) -> Path:
+    return GOLDEN / f"{type(sample).__name__}.msgpack"
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: type(sample).__name__)
+def test_golden_bytes(sample: Message) -> None:
+    written = golden(sample).read_bytes()
+    assert type(sample).decode(written) == sample
+    assert sample.encode() == written
+
+
+def test_every_message_has_golden_bytes() -> None:
+    assert {type(sample) for sample in SAMPLES} == contract_classes()
+
+
+def test_a_reader_ignores_fields_it_does_not_know() -> None:
+    fields = msgpack.unpackb(ADA.encode(), timestamp=3)
+    newer = msgpack.packb({**fields, "nickname": "Countess"})
+    assert people.Person.decode(newer) == ADA
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a msgpack map"),
+        (b"\xc1", "not a msgpack map"),
+        (msgpack.packb([1, 2]), "not a msgpack map"),
+        (msgpack.packb({"revision": 1}), "not a msgpack map with a version"),
+        (msgpack.packb({"v": 2, "revision": 1}), "version 2, this program reads 1"),
+        (msgpack.packb({"v": 1}), "revision: missing"),
+        (msgpack.packb({"v": 1, "revision": "secret"}), "revision: int_parsing"),
+    ],
+)
+def test_rubbish_is_named_but_not_quoted(data: bytes, reason: str) -> None:
+    with pytest.raises(ContractError, match=reason) as caught:
+        people.LibraryRevision.decode(data)
+    assert "secret" not in str(caught.value)
+
+
+def test_subjects_are_unique_and_in_the_catalogue() -> None:
+    catalogue = (Path(__file__).parents[2] / "shared" / "README.md").read_text()
+    subjects = [
+        c.subject for c in contract_classes() if issubclass(c, Event | Command | Signal) and hasattr(c, "subject")
+    ]
+    assert len(subjects) == len(set(subjects))
+    missing = [subject for subject in subjects if f"`{subject}`" not in catalogue]
+    assert missing == []
+
+
+@pytest.mark.parametrize("text", ["", "a.b", "a b", "*", ">", "名", "x" * 65])
+def test_what_is_not_a_token_cannot_enter_a_subject(text: str) -> None:
+    with pytest.raises(ContractError):
+        recognition.Turn.subject("g1", text)
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "horse" not in repr(office.CheckPassword(password=PASSWORD))
+    assert "horse" not in str(PASSWORD)
+
+
+if __name__ == "__main__":
+    for each in SAMPLES:
+        golden(each).write_bytes(each.encode())
