@@ -130,10 +130,15 @@ async def _until_signal(service: str, running: AbstractAsyncContextManager[Any])
 @asynccontextmanager
 async def background(*jobs: Any) -> AsyncIterator[None]:
     """Run coroutines while inside; if one of them dies, the whole service ends with its error."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(job) for job in jobs]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+    except BaseExceptionGroup as group_error:
+        if len(group_error.exceptions) == 1:
+            raise group_error.exceptions[0] from None
+        raise

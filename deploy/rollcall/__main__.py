@@ -1,11 +1,13 @@
 """The command line."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from rollcall.broker import BrokerError
 from rollcall.keys import DataFolderError
@@ -17,6 +19,7 @@ DATA = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
     help="Folder for everything that is kept.",
 )  # fmt: skip
+SHORTEST_PASSWORD = 8
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
@@ -25,6 +28,9 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except (CannotStart, DataFolderError, BrokerError, BrokerUnreachable) as error:
         raise click.ClickException(str(error)) from None
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))
+        raise click.ClickException(problems) from None
     except RollcallError as error:
         raise click.ClickException(f"{error.en} ({error.zh})") from None
     except KeyboardInterrupt:
@@ -49,6 +55,67 @@ def up(data: Path, host: str, port: int, hub_port: int, recognizers: int | None,
     from rollcall.up import up as run_up
 
     run(run_up(Options(data, host, port, hub_port, recognizers or 0, database)))
+
+
+@main.command()
+@DATA
+def demo(data: Path) -> None:
+    """Show Rollcall with sample people, no camera needed."""
+    from rollcall.demo import demo as run_demo
+
+    run(run_demo(data))
+
+
+@main.command()
+@DATA
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+def admin(data: Path, password_stdin: bool) -> None:
+    """Set the office password of a running system."""
+    from rollcall.office import set_password
+
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else _ask_password()
+    if len(password) < SHORTEST_PASSWORD:
+        raise click.ClickException(f"A password has at least {SHORTEST_PASSWORD} characters.")
+    run(set_password(data, password))
+
+
+def _ask_password() -> str:
+    return str(click.prompt("New password", hide_input=True, confirmation_prompt=True))
+
+
+@main.group()
+def device() -> None:
+    """Authorise, list and revoke terminals of a running system."""
+
+
+@device.command("add")
+@DATA
+@click.argument("name")
+@click.argument("serial_number")
+def device_add(data: Path, name: str, serial_number: str) -> None:
+    """Authorise the terminal NAME with SERIAL_NUMBER; NAME is also the place of its punches."""
+    from rollcall.office import add_device
+
+    run(add_device(data, name, serial_number))
+
+
+@device.command("list")
+@DATA
+def device_list(data: Path) -> None:
+    """List all terminals."""
+    from rollcall.office import list_devices
+
+    run(list_devices(data))
+
+
+@device.command("remove")
+@DATA
+@click.argument("name")
+def device_remove(data: Path, name: str) -> None:
+    """Revoke the terminal NAME."""
+    from rollcall.office import remove_device
+
+    run(remove_device(data, name))
 
 
 if __name__ == "__main__":

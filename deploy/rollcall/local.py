@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,11 @@ class BrokerChild:
         self._keys, self._show, self._lock = keys, show, lock
         self._stopping = False
         self.process: asyncio.subprocess.Process | None = None
+
+    @property
+    def monitor_url(self) -> str:
+        """nats-server's own HTTP monitoring, on loopback."""
+        return f"http://127.0.0.1:{self._monitor_port}"
 
     async def start(self) -> None:
         """Raises BrokerError."""
@@ -148,28 +153,51 @@ async def _stop(system: System) -> None:
         task.cancel()
 
 
+Settings = Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A process to start: its module, its NATS user, the port of its web face (0: health only), its own settings."""
+
+    name: str
+    module: str
+    user: str
+    port: int = 0
+    settings: Settings = field(default_factory=dict)
+
+
+def _plans(options: Options, keys: Keys) -> list[Plan]:
+    registry: Settings = {"database": options.database, "library_key": keys.library}
+    web: Settings = {"host": options.host, "port": options.port, "hub_port": options.hub_port, "secret": keys.web}
+    hub: Settings = {"host": options.host, "port": options.hub_port, "token_secret": keys.token}
+    return [
+        Plan("registry", "registry", "registry", settings=registry),
+        *(Plan(f"recognizer-{n}", "recognizer", "recognizer") for n in range(1, options.recognizers + 1)),
+        Plan("gateway", "gateway", "gateway", options.port, web),
+        Plan("device-hub", "device_hub", "hub", options.hub_port, hub),
+    ]
+
+
 def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
     """The service processes, and where each says that it is ready."""
-    common = {"ROLLCALL_NATS_URL": running.nats_url, "ROLLCALL_DATA": str(options.data), "ROLLCALL_LOG_PRETTY": "1"}
     children: dict[str, Child] = {}
     ready: dict[str, str] = {}
-
-    def add(name: str, module: str, user: str, port: int = 0, **own: str) -> None:
-        health_port = port or free_port()
-        env = {f"ROLLCALL_{key.upper()}": value for key, value in own.items()}
-        env |= {"ROLLCALL_NATS_PASSWORD": keys.broker[user], "ROLLCALL_INSTANCE": name}
-        if not port:
-            env["ROLLCALL_HEALTH_PORT"] = str(health_port)
-        children[name] = Child(name, module, {**common, **env}, show)
-        ready[name] = f"http://{_shown(options.host) if port else '127.0.0.1'}:{health_port}/readyz"
-
-    add("registry", "registry", "registry", database=options.database, library_key=keys.library)
-    for number in range(1, options.recognizers + 1):
-        add(f"recognizer-{number}", "recognizer", "recognizer")
-    web = {"host": options.host, "port": str(options.port), "hub_port": str(options.hub_port)}
-    add("gateway", "gateway", "gateway", options.port, secret=keys.web, **web)
-    hub = {"host": options.host, "port": str(options.hub_port), "token_secret": keys.token}
-    add("device-hub", "device_hub", "hub", options.hub_port, **hub)
+    for plan in _plans(options, keys):
+        health_port = plan.port or free_port()
+        settings = {
+            "nats_url": running.nats_url,
+            "nats_password": keys.broker[plan.user],
+            "data": options.data,
+            "instance": plan.name,
+            "health_port": health_port,
+            "log_pretty": 1,
+            **plan.settings,
+        }
+        env = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()}
+        children[plan.name] = Child(plan.name, plan.module, env, show)
+        host = _shown(options.host) if plan.port else "127.0.0.1"
+        ready[plan.name] = f"http://{host}:{health_port}/readyz"
     return children, ready
 
 

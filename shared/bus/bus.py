@@ -1,6 +1,7 @@
 """The bus: contracts in, contracts out, over NATS. The only module besides `topology` that knows nats-py."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from nats.errors import (
     NoServersError,
     OutboundBufferLimitError,
 )
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
@@ -28,6 +30,8 @@ from shared.errors import Internal, RollcallError, Unavailable
 ERROR_HEADER = "Rollcall-Error"
 TRACE_HEADER = "Rollcall-Trace"
 FIRST_CONNECT_S = 30.0
+PENDING = 4_096
+"""messages"""
 
 M = TypeVar("M", bound=Message)
 E = TypeVar("E", bound=Event)
@@ -48,6 +52,7 @@ class Bus:
         self._client = client
         self._service = service
         self._js: JetStreamContext = client.jetstream(timeout=5.0)
+        self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
 
@@ -156,12 +161,9 @@ class Bus:
             await room.acquire()
             self._spawn(work(message))
 
-        await self._client.subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=4_096)
-        await self._client.flush()
+        await self._subscribe(subject, receive, queue=queue)
 
-    async def follow(
-        self, subject: str, message_type: type[M], handler: Callable[[M, str], Awaitable[None]]
-    ) -> Subscription:
+    async def follow(self, subject: str, message_type: type[M], handler: Callable[[M, str], Awaitable[None]]) -> None:
         """Hear live messages one after another (core NATS, lossy); the handler also gets the subject."""
 
         async def receive(message: Msg) -> None:
@@ -173,9 +175,13 @@ class Bus:
             except Exception:
                 log.exception("handler failed", subject=message.subject)
 
-        subscription = await self._client.subscribe(subject, cb=receive, pending_msgs_limit=8_192)
+        await self._subscribe(subject, receive)
+
+    async def _subscribe(self, subject: str, receive: Callable[[Msg], Awaitable[None]], queue: str = "") -> None:
+        """Returns when the broker knows of it. PENDING bounds what waits here; beyond it the newest are dropped."""
+        subscription = await self._client.subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=PENDING)
+        self._subscriptions.append(subscription)
         await self._client.flush()
-        return subscription
 
     async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> None:
         with structlog.contextvars.bound_contextvars(**_context(message)):
@@ -214,10 +220,18 @@ class Bus:
         log.info("broker is back")
 
     async def close(self) -> None:
-        """Stop intake, let running handlers finish, close."""
-        await self._client.drain()
+        """Stop intake, let running handlers finish (2 s), send what is written, close.
+
+        Not nats-py's drain: that also waits for pull subscriptions, which never run dry.
+        """
+        for subscription in self._subscriptions:
+            with contextlib.suppress(NatsError):
+                await subscription.unsubscribe()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
+        with contextlib.suppress(NatsError, TimeoutError):
+            await self._client.flush(timeout=1)
+        await self._client.close()
 
 
 @asynccontextmanager
@@ -260,13 +274,12 @@ async def connect(url: str, service: str, password: str, *, name: str = "", fram
                 connect_timeout=2,
                 ping_interval=10,
                 max_outstanding_pings=2,
-                drain_timeout=3,
                 error_cb=on_error,
                 disconnected_cb=on_disconnect,
                 reconnected_cb=on_reconnect,
                 closed_cb=on_closed,
             )
-    except (TimeoutError, NoServersError, nats.errors.Error) as error:
+    except (TimeoutError, NoServersError, NatsError) as error:
         raise BrokerUnreachable(f"no NATS broker at {url}: {error!r}") from error
     bus = Bus(client, service)
     holder.append(bus)
@@ -276,11 +289,7 @@ async def connect(url: str, service: str, password: str, *, name: str = "", fram
         yield bus
     finally:
         closing = True
-        try:
-            await bus.close()
-        except Exception as error:
-            log.warning("bus did not close cleanly", reason=repr(error))
-            await client.close()
+        await bus.close()
 
 
 def _trace() -> dict[str, str] | None:

@@ -89,7 +89,7 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 durable_name=LEDGER_CONSUMER,
                 filter_subject=Identified.subject,
                 ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=10,
+                ack_wait=4,
                 max_deliver=-1,
                 max_ack_pending=64,
             ),
