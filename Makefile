@@ -50,7 +50,8 @@ format: .venv/dev
 	$(PY) -m ruff format .
 
 bench: .venv/dev
-	@$(PIP) install --quiet -e ".[all,dev,bench]" -c constraints.txt
+	@$(PIP) install --quiet dlib-bin face_recognition_models "setuptools<81" -c constraints.txt
+	@$(PIP) install --quiet --no-deps face-recognition-ng -c constraints.txt
 	$(PY) -m bench.recognizer $(ARGS)
 
 clean:

@@ -16,6 +16,9 @@ from rollcall.running import FolderLock, Running, note_path, write_note
 from rollcall.supervisor import FIRST_PAUSE_S, Child, Show
 from shared.vision.weights import WeightError, Weights
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""A recognizer is one core; libraries that start a thread per core only fight each other for it."""
+
 READY_S = 60.0
 """The slowest machine we know needs 20 s for its first start; after this something is wrong."""
 
@@ -194,7 +197,7 @@ def _children(options: Options, keys: Keys, running: Running, show: Show) -> tup
             "log_pretty": 1,
             **plan.settings,
         }
-        env = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()}
+        env = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()} | ONE_THREAD
         children[plan.name] = Child(plan.name, plan.module, env, show)
         host = _shown(options.host) if plan.port else "127.0.0.1"
         ready[plan.name] = f"http://{host}:{health_port}/readyz"

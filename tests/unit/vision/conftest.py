@@ -1,0 +1,22 @@
+"""Real weights and real photographs, loaded once."""
+
+import pytest
+
+from shared.vision.engine import EngineSettings, FaceEngine
+from shared.vision.weights import Weights
+from tests import sample_faces
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    return Weights.load()
+
+
+@pytest.fixture(scope="session")
+def engine(weights: Weights) -> FaceEngine:
+    return FaceEngine(weights, EngineSettings())
+
+
+@pytest.fixture(scope="session")
+def photos() -> dict[str, tuple[bytes, ...]]:
+    return sample_faces.photos()
