@@ -80,9 +80,14 @@ class FaceEngine:
         return self._embedder.model_id
 
     def analyze(
-        self, picture: Pixels, *, max_faces: int, embed: bool = True, watch: Watch = unwatched
+        self,
+        picture: Pixels,
+        *,
+        max_faces: int,
+        embed: bool | Callable[[Box], bool] = True,
+        watch: Watch = unwatched,
     ) -> tuple[Face, ...]:
-        """The largest faces of a BGR picture H×W×3, largest first; without embeddings if `embed` is false.
+        """The largest faces of a BGR picture H×W×3, largest first; embedded are all, none, or those `embed` wants.
 
         `watch` is entered around each stage (detect, points, align, embed) with its name.
         """
@@ -95,7 +100,8 @@ class FaceEngine:
         with watch("quality"):
             faces = [_face(picture, found, i, crop) for i, crop in enumerate(aligned)]
         with watch("embed"):
-            return tuple(self._embedded(faces, aligned) if embed and faces else faces)
+            chosen = [i for i, face in enumerate(faces) if (embed(face.box) if callable(embed) else embed)]
+            return tuple(self._embedded(faces, aligned, chosen) if chosen else faces)
 
     def _with_better_points(self, picture: Pixels, found: Detections) -> Detections:
         if self._mesh is None:
@@ -107,9 +113,10 @@ class FaceEngine:
                 points[i] = five(mesh)
         return replace(found, points=points)
 
-    def _embedded(self, faces: list[Face], aligned: list[Pixels]) -> list[Face]:
-        vectors = self._embedder(np.stack(aligned))
-        return [replace(face, embedding=vector.copy()) for face, vector in zip(faces, vectors, strict=True)]
+    def _embedded(self, faces: list[Face], aligned: list[Pixels], chosen: list[int]) -> list[Face]:
+        vectors = self._embedder(np.stack([aligned[i] for i in chosen]))
+        vector_of = dict(zip(chosen, vectors, strict=True))
+        return [replace(f, embedding=vector_of[i].copy()) if i in vector_of else f for i, f in enumerate(faces)]
 
     def warm_up(self) -> None:
         """One run of each network at camera size, so that the first visitor does not pay for memory and code."""

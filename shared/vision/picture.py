@@ -246,7 +246,7 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: Bounds = Bounds()) -> bytes:
-    """The photo as a JPEG within these limits, upright. A small plain JPEG comes back as it is.
+    """The photo as a JPEG within these limits, upright, without EXIF. A small plain JPEG comes back as it is.
 
     Decodes everything, so a picture that passes here can be decoded later. Raises a PictureError.
     """
@@ -263,7 +263,7 @@ def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: B
 def _is_plain(image: Image.Image, info: PictureInfo, size: int, max_side: int, max_bytes: int) -> bool:
     small = size <= max_bytes and max(info.width, info.height) <= max_side
     baseline = image.format == "JPEG" and not image.info.get("progressive") and info.mode in ("RGB", "L")
-    return small and baseline and info.orientation == 1
+    return small and baseline and not image.info.get("exif")  # phones write where the photo was taken
 
 
 def _as_jpeg(image: Image.Image, max_side: int, max_bytes: int) -> bytes:

@@ -126,3 +126,11 @@ def test_warm_up_and_the_chosen_precision(weights: Weights, photos: Photos) -> N
 def test_no_engine_without_weights(tmp_path) -> None:
     with pytest.raises(MissingWeight):
         FaceEngine(Weights.load(tmp_path), EngineSettings())
+
+
+def test_only_the_faces_that_are_wanted_are_embedded(engine: FaceEngine, photos: Photos) -> None:
+    picture = decode(photos["Barack Obama"][0])
+    (skipped,) = engine.analyze(picture, max_faces=1, embed=lambda box: box.width < 0)
+    (embedded,) = engine.analyze(picture, max_faces=1, embed=lambda box: box.width > 0)
+    assert skipped.embedding is None
+    assert embedded.embedding is not None
