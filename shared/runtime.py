@@ -20,6 +20,9 @@ from shared.settings import Settings
 
 log = structlog.get_logger("runtime")
 
+UNREAD_MS = 30_000
+"""How long sent bytes may stay unacknowledged before the kernel drops the connection, in milliseconds."""
+
 TETHER = "ROLLCALL_TETHER"
 """environment variable: 1 when stdin is a pipe whose end means that the supervisor is gone"""
 
@@ -58,6 +61,8 @@ async def serve_http(app: Any, host: str, port: int, **options: Any) -> AsyncIte
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=2_048)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that never reads would keep its socket for ever
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -174,6 +174,7 @@ def _stream_rights(needs: Needs) -> list[str]:
             f"$KV.{name}.>",
             f"$JS.API.DIRECT.GET.KV_{name}.>",
             f"$JS.API.STREAM.MSG.GET.KV_{name}",
+            f"$JS.API.CONSUMER.CREATE.KV_{name}",
             f"$JS.API.CONSUMER.CREATE.KV_{name}.>",
             f"$JS.API.CONSUMER.DELETE.KV_{name}.>",
             f"$JS.API.CONSUMER.INFO.KV_{name}.>",

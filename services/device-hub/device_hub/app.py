@@ -1,0 +1,98 @@
+"""The hub's web face: the terminals' WebSocket and the health checks."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from device_hub.commands import TokenDesk
+from device_hub.session import Session, Terms
+from shared.codes import DeviceCode
+from shared.contracts.devices import CheckToken
+from shared.errors import NotAllowed, RollcallError, Unavailable
+from shared.health import Health
+
+GONE_S = 2.0
+
+
+class Door:
+    """`GET /terminal`: checks the token, counts, lets in. A refusal is an HTTP answer before the upgrade, because
+    it costs less than a WebSocket that is closed again."""
+
+    def __init__(self, desk: TokenDesk, terms: Terms, limit: int) -> None:
+        self._desk, self._terms, self._limit = desk, terms, limit
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one WebSocket from handshake to end (an ASGI app)."""
+        socket = WebSocket(scope, receive, send)
+        try:
+            with self._room():
+                device = await self._desk.check(CheckToken(token=bearer(socket)))
+                await socket.accept()
+                await Session(socket, device, self._terms).run()
+        except RollcallError as error:
+            await socket.send_denial_response(denial(error))
+            await _until_gone(receive)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        if self._inside >= self._limit:
+            raise Unavailable("连接数已满，请稍后再试", "this hub is full, please try again")
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+
+async def _until_gone(receive: Receive) -> None:
+    """uvicorn 0.54 logs an answer without an upgrade as an error if the app returns before the connection is gone,
+    which is the third message: connect, the end of the answer, the end of the connection."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GONE_S):
+            for _ in range(3):
+                await receive()
+
+
+def bearer(socket: WebSocket) -> str:
+    """The token: of the Authorization header, else of the query, which more logs see. Cut to what a token may be."""
+    scheme, _, credentials = socket.headers.get("authorization", "").partition(" ")
+    token = credentials.strip() if scheme.lower() == "bearer" else socket.query_params.get("token", "")
+    return token[:64]
+
+
+def denial(error: RollcallError) -> Response:
+    """401 for a token that does not count, 503 when another try may succeed."""
+    refused = isinstance(error, NotAllowed)
+    number = DeviceCode.PERMISSION_DENIED if refused else DeviceCode.UNKNOWN_ERROR
+    body = {"flag": "terminal", "code": int(number), "message": error.en, "zh": error.zh}
+    headers = {"www-authenticate": "Bearer"} if refused else {"retry-after": "5"}
+    return JSONResponse(body, 401 if refused else 503, headers)
+
+
+def hub_app(health: Health, door: Door) -> Starlette:
+    """The ASGI app."""
+
+    async def answer_health(request: Request) -> Response:
+        status, body = await health.answer(request.url.path)
+        return Response(body, status, {"cache-control": "no-store"}, "application/json")
+
+    async def explain(request: Request) -> Response:
+        return JSONResponse({"error": "this is a WebSocket: see docs/terminals.md"}, 426, {"upgrade": "websocket"})
+
+    return Starlette(
+        routes=[
+            WebSocketRoute("/terminal", door),
+            Route("/terminal", explain),
+            Route("/healthz", answer_health),
+            Route("/readyz", answer_health),
+        ]
+    )

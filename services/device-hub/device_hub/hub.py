@@ -1,0 +1,75 @@
+"""Who is connected: one session per device, the newest wins."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from device_hub.protocol import Reason
+from device_hub.session import LAST_WORD_S, Session
+from shared.contracts.base import now
+from shared.contracts.devices import TerminalPush
+
+log = structlog.get_logger("hub")
+
+Moved = Callable[[int, Session | None], None]
+"""Told that a device's session is now this one, or that it has none any more."""
+
+
+class Hub:
+    """The open sessions by device id. Nothing here waits for a terminal."""
+
+    def __init__(self, moved: Moved, may_stay: Callable[[int], bool]) -> None:
+        self._moved, self._may_stay = moved, may_stay
+        self._sessions: dict[int, Session] = {}
+        self._emptied = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def opened(self, session: Session) -> None:
+        """A terminal was welcomed. Its device's earlier session, if any, is replaced."""
+        device_id = session.device.device_id
+        if not self._may_stay(device_id):  # revoked between the handshake and hello
+            return session.finish(Reason.REVOKED)
+        earlier = self._sessions.get(device_id)
+        self._sessions[device_id] = session
+        if earlier is not None:
+            earlier.finish(Reason.REPLACED)
+        log.info("terminal connected", device=device_id, replaced=earlier is not None)
+        return self._moved(device_id, session)
+
+    def closed(self, session: Session) -> None:
+        """A session ended; that of a replaced one changes nothing."""
+        device_id = session.device.device_id
+        if self._sessions.get(device_id) is session:
+            del self._sessions[device_id]
+            if not self._sessions:
+                self._emptied.set()
+            log.info("terminal gone", device=device_id, after_s=round((now() - session.since) / timedelta(seconds=1)))
+            self._moved(device_id, None)
+
+    def push(self, push: TerminalPush) -> bool:
+        """Put news into a terminal's outbox; False if it is not here."""
+        session = self._sessions.get(push.device_id)
+        if session is not None:
+            session.push(push.text)
+        return session is not None
+
+    def revoke(self, device_id: int) -> None:
+        """Cut a device that is no longer authorised."""
+        session = self._sessions.get(device_id)
+        if session is not None:
+            session.finish(Reason.REVOKED)
+
+    async def close(self) -> None:
+        """Say bye to all; returns when they are gone, or after twice LAST_WORD_S."""
+        self._emptied.clear()
+        for session in tuple(self._sessions.values()):
+            session.finish(Reason.STOPPING)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * LAST_WORD_S):
+                if self._sessions:
+                    await self._emptied.wait()

@@ -1,0 +1,188 @@
+"""Where each terminal is connected, told to everybody through the KV bucket `presence`, and this hub's own lease.
+
+The bucket lives in the broker's memory: what it should hold is kept here, and one worker brings it there, again
+after every reconnect. One worker, because a put and a delete of the same key must not overtake each other.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.errors import BadRequestError, KeyNotFoundError
+from nats.js.errors import Error as JetStreamError
+from nats.js.kv import KeyValue
+
+from shared.bus import Bus
+from shared.bus.topology import HUBS, LEASE_S, PRESENCE
+from shared.contracts.base import ContractError
+from shared.contracts.devices import HubLease, Presence
+
+BATCH = 64
+"""keys in work at once, all different"""
+RETRY_S = 0.5
+
+WRONG_LAST_SEQUENCE = 10_071
+"""nats-server's error code for a write whose expected revision is not the present one"""
+
+BROKER_TROUBLE = (NatsError, JetStreamError, TimeoutError, OSError)
+
+log = structlog.get_logger("presence")
+
+
+class PresenceKeeper:
+    """Keeps this hub's entries in the bucket equal to `connected`/`gone`."""
+
+    def __init__(self, bus: Bus, hub_id: str) -> None:
+        self._bus, self._hub_id = bus, hub_id
+        self._wanted: dict[int, Presence] = {}
+        self._unsaid: dict[int, bool] = {}
+        self._revisions: dict[int, int] = {}
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._wanted)
+
+    def connected(self, device_id: int, session_id: str, since: datetime) -> None:
+        """The terminal is here: from now on its entry names this hub."""
+        self._wanted[device_id] = Presence(hub=self._hub_id, session=session_id, since=since)
+        self._note(device_id, fresh=True)
+
+    def gone(self, device_id: int) -> None:
+        """The terminal left: its entry goes, unless another hub has written it since."""
+        self._wanted.pop(device_id, None)
+        self._note(device_id, fresh=True)
+
+    async def repeat(self) -> None:
+        """Check all entries again: the broker was away, perhaps its memory is empty."""
+        self._revisions.clear()
+        for device_id in self._wanted:
+            self._note(device_id, fresh=False)
+
+    async def settle(self, timeout: float) -> bool:
+        """Wait until everything is said; False if it was not within `timeout` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        return self._idle.is_set()
+
+    def _note(self, device_id: int, *, fresh: bool) -> None:
+        self._unsaid[device_id] = fresh or self._unsaid.get(device_id, False)
+        self._idle.clear()
+        self._work.set()
+
+    # ---- the worker
+
+    async def keep(self) -> None:
+        """Bring the bucket up to date for as long as this runs."""
+        bucket = await self._bus.js.key_value(PRESENCE)
+        with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
+            await self._review_former_life()
+        while True:
+            await self._work.wait()
+            if self._bus.is_connected and await self._say_some(bucket):
+                continue
+            await asyncio.sleep(RETRY_S)
+
+    async def _say_some(self, bucket: KeyValue) -> bool:
+        """One batch; False if the broker did not take all of it."""
+        batch = {device_id: self._unsaid.pop(device_id) for device_id in list(self._unsaid)[:BATCH]}
+        said = await asyncio.gather(*(self._say(bucket, *each) for each in batch.items()))
+        for (device_id, fresh), done in zip(batch.items(), said, strict=True):
+            if not done:
+                self._note(device_id, fresh=fresh)
+        if not self._unsaid:
+            self._work.clear()
+            self._idle.set()
+        return all(said)
+
+    async def _say(self, bucket: KeyValue, device_id: int, fresh: bool) -> bool:
+        wanted, revision = self._wanted.get(device_id), self._revisions.pop(device_id, 0)
+        try:
+            if wanted is None:
+                await self._remove(bucket, device_id, revision)
+            elif fresh or not _is_newer(await _entry(bucket, device_id), wanted):
+                self._revisions[device_id] = await bucket.put(str(device_id), wanted.encode())
+        except BROKER_TROUBLE as error:
+            log.warning("presence not said", device=device_id, reason=repr(error))
+            return False
+        return True
+
+    async def _remove(self, bucket: KeyValue, device_id: int, revision: int) -> None:
+        """Delete the entry if it is this hub's. The revision that was put says so; where it is not known (the put
+        was not answered, the broker restarted), the entry itself does."""
+        if not revision:
+            entry = await _entry(bucket, device_id)
+            revision = entry.revision or 0 if entry is not None and self._is_ours(entry) else 0
+        if not revision:
+            return
+        try:
+            await bucket.delete(str(device_id), last=revision)
+        except BadRequestError as error:
+            if error.err_code != WRONG_LAST_SEQUENCE:
+                raise
+            # Another hub has written it since: the terminal is there now.
+
+    async def _review_former_life(self) -> None:
+        """A hub that was killed left its entries behind; if it comes back under the same id, nobody else would
+        know that they are void. So every key is looked at once; those of other hubs are left alone."""
+        prefix = f"$KV.{PRESENCE}."
+        info = await self._bus.js.stream_info(f"KV_{PRESENCE}", subjects_filter=f"{prefix}>")
+        for subject in info.state.subjects or ():
+            key = subject.removeprefix(prefix)
+            if key.isdigit() and int(key) not in self._wanted:
+                self._note(int(key), fresh=True)
+
+    def _is_ours(self, entry: KeyValue.Entry) -> bool:
+        presence = _read(entry)
+        return presence is not None and presence.hub == self._hub_id
+
+
+async def _entry(bucket: KeyValue, device_id: int) -> KeyValue.Entry | None:
+    try:
+        return await bucket.get(str(device_id))
+    except KeyNotFoundError:
+        return None
+
+
+def _read(entry: KeyValue.Entry) -> Presence | None:
+    try:
+        return Presence.decode(entry.value or b"")
+    except ContractError:
+        return None
+
+
+def _is_newer(entry: KeyValue.Entry | None, wanted: Presence) -> bool:
+    """Whether the entry speaks of a later session than `wanted`."""
+    there = _read(entry) if entry is not None else None
+    return there is not None and there.since >= wanted.since
+
+
+class Lease:
+    """`hubs.<id>`: while it is renewed, this hub's presence entries hold."""
+
+    def __init__(self, bus: Bus, hub_id: str, presence: PresenceKeeper) -> None:
+        self._bus, self._hub_id, self._presence = bus, hub_id, presence
+
+    async def renew(self) -> None:
+        """Renew three times within its life, for as long as this runs."""
+        bucket = await self._bus.js.key_value(HUBS)
+        while True:
+            if self._bus.is_connected:
+                await self._put(bucket)
+            await asyncio.sleep(LEASE_S / 3)
+
+    async def end(self) -> None:
+        """Give it up, so that nobody need wait for its end."""
+        with contextlib.suppress(*BROKER_TROUBLE):
+            await (await self._bus.js.key_value(HUBS)).delete(self._hub_id)
+
+    async def _put(self, bucket: KeyValue) -> None:
+        lease = HubLease(hub=self._hub_id, terminals=len(self._presence))
+        try:
+            await bucket.put(self._hub_id, lease.encode())
+        except BROKER_TROUBLE as error:
+            log.warning("lease not renewed", reason=repr(error))

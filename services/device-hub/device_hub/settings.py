@@ -1,0 +1,28 @@
+"""Settings of the device-hub."""
+
+from pydantic import Field, SecretStr, field_validator
+
+from shared.contracts.base import ContractError, token
+from shared.settings import Settings
+
+
+class HubSettings(Settings):
+    """`instance` is the hub's id: the address that pushes are sent to, so it must be one token of a subject."""
+
+    host: str = "127.0.0.1"
+    port: int = 8001
+    token_secret: SecretStr = Field(min_length=32)
+    """signs terminals' tokens; every hub of an installation shares it"""
+    token_ttl_s: int = Field(default=900, ge=10, le=86_400)
+    heartbeat_s: float = Field(default=20, gt=0)
+    """how often a terminal shall send a ping, in seconds; silent for two and a half times that, it is gone"""
+    max_terminals: int = Field(default=18_000, ge=1)
+    """connections held by this process; two thousand files below the usual hard limit of 20,000"""
+
+    @field_validator("instance")
+    @classmethod
+    def _addressable(cls, instance: str) -> str:
+        try:
+            return token(instance)
+        except ContractError:
+            raise ValueError("letters, digits, - and _ only, at most 64") from None

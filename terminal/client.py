@@ -1,0 +1,228 @@
+"""A terminal's side of both channels: gets tokens, keeps the connections, sends frames when asked, tells what it hears.
+
+    POST /faces/api/token                          → a token, a fresh one for each connection
+    WS   hub:8001/terminal    Authorization        hello, ping …  ← welcome, pong, result, punch, bye
+    WS   gateway:8000/stream  hello {token}        one JPEG after each {"type":"next"}  ← result, punch
+
+The protocol is in docs/terminals.md.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from terminal.backoff import Backoff
+from terminal.events import Channel, Ended, Event, Offline, Online, Rubbish, news, read_object
+
+ANSWER_S = 10.0
+"""how long the server may take to answer a request or a hello"""
+SILENCE = 2.5
+"""heartbeats without a word from the hub after which the connection is dead"""
+MAX_FRAME = 2**20
+AGENT = "rollcall-terminal/0.1"
+
+Camera = Callable[[], Awaitable[bytes]]
+"""Gives the newest picture as JPEG; may wait until there is one."""
+
+TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, Ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the office authorised: the name is also the place its punches are made at."""
+
+    name: str
+    sn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is: `api` like http://127.0.0.1:8000, `hub` like ws://127.0.0.1:8001."""
+
+    api: str
+    hub: str
+
+    @property
+    def token_url(self) -> str:
+        return f"{self.api}/faces/api/token"
+
+    @property
+    def stream_url(self) -> str:
+        return f"ws{self.api.removeprefix('http')}/stream"
+
+    @property
+    def channel_url(self) -> str:
+        return f"{self.hub}/terminal"
+
+
+class Terminal:
+    """Both channels of one terminal, kept open while `run` runs; without a camera, only the hub's."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        server: Server,
+        hear: Callable[[Event], None],
+        *,
+        camera: Camera | None = None,
+        dice: Random | None = None,
+    ) -> None:
+        self._identity, self._server, self._hear, self._camera = identity, server, hear, camera
+        self._dice = dice or Random()  # noqa: S311 - jitter, no secret
+
+    async def run(self) -> None:
+        """Until cancelled: connect, serve, and connect again."""
+        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
+            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear).run, http))
+            if self._camera is not None:
+                group.create_task(self._keep(Channel.STREAM, _StreamTalk(self._hear, self._camera).run, http))
+
+    async def _keep(self, channel: Channel, talk: "Talk", http: httpx.AsyncClient) -> None:
+        backoff = Backoff(self._dice)
+
+        def stands() -> None:
+            backoff.worked()
+            self._hear(Online(channel))
+
+        while True:
+            try:
+                await talk(self._server, await fetch_token(http, self._server, self._identity), stands)
+                reason, wait = "closed", backoff.again()
+            except TROUBLE as error:
+                reason = str(error) or type(error).__name__
+                by_person = isinstance(error, Ended) and error.by_person
+                wait = backoff.patient() if by_person else backoff.again()
+            self._hear(Offline(channel, reason, wait))
+            await asyncio.sleep(wait)
+
+
+Talk = Callable[[Server, str, Callable[[], None]], Awaitable[None]]
+"""One conversation: (server, token, called when it stands); returns or raises one of TROUBLE when it is over."""
+
+
+async def fetch_token(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
+    """A fresh token. Raises Ended with the server's words; httpx.HTTPError when there is no server."""
+    form = {"deviceName": identity.name, "sn": identity.sn}
+    response = await http.post(server.token_url, data=form)
+    try:
+        answer = response.json()
+        code = answer["code"]
+    except (ValueError, KeyError, TypeError):
+        raise Ended(f"no token: HTTP {response.status_code}") from None
+    if code != 0:
+        raise Ended(f"no token: {code} {answer.get('message', '')}", by_person=response.status_code < 500)
+    return str(answer["token"])
+
+
+@asynccontextmanager
+async def _open(url: str, headers: dict[str, str], ping_s: float | None) -> AsyncIterator[ClientConnection]:
+    # No proxy and no compression: a terminal talks to its own campus, and frames are compressed already.
+    async with connect(
+        url,
+        additional_headers=headers,
+        max_size=MAX_FRAME,
+        compression=None,
+        proxy=None,
+        open_timeout=ANSWER_S,
+        close_timeout=1,
+        ping_interval=ping_s,
+        user_agent_header=AGENT,
+    ) as socket:
+        yield socket
+
+
+@asynccontextmanager
+async def _beside(socket: ClientConnection, work: Awaitable[None]) -> AsyncIterator[None]:
+    """Run `work` while inside; it ends with the block, and if it fails the connection is closed, which ends the
+    block."""
+    task = asyncio.create_task(_closing(socket, work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, *TROUBLE):
+            await task
+
+
+async def _closing(socket: ClientConnection, work: Awaitable[None]) -> None:
+    try:
+        await work
+    finally:
+        await socket.close()
+
+
+class _HubTalk:
+    """One connection to the device-hub."""
+
+    def __init__(self, hear: Callable[[Event], None]) -> None:
+        self._hear = hear
+
+    async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with _open(server.channel_url, headers, ping_s=None) as socket:
+            heartbeat_s = await self._greet(socket)
+            stands()
+            async with _beside(socket, self._ping(socket, heartbeat_s)):
+                while True:
+                    async with asyncio.timeout(SILENCE * heartbeat_s):
+                        message = read_object(await socket.recv())
+                    if event := news(Channel.HUB, message):
+                        self._hear(event)
+
+    async def _greet(self, socket: ClientConnection) -> float:
+        """hello → welcome; the pace of heartbeats in seconds."""
+        await socket.send(json.dumps({"type": "hello", "versions": [1], "agent": AGENT}))
+        async with asyncio.timeout(ANSWER_S):
+            welcome = read_object(await socket.recv())
+        news(Channel.HUB, welcome)
+        try:
+            return max(0.05, float(welcome["heartbeat_s"]))
+        except (KeyError, TypeError, ValueError):
+            raise Rubbish("no welcome") from None
+
+    async def _ping(self, socket: ClientConnection, heartbeat_s: float) -> None:
+        number = 0
+        while True:
+            await asyncio.sleep(heartbeat_s)
+            number += 1
+            await socket.send(json.dumps({"type": "ping", "id": number}))
+
+
+class _StreamTalk:
+    """One connection to the gateway's frame stream."""
+
+    def __init__(self, hear: Callable[[Event], None], camera: Camera) -> None:
+        self._hear, self._camera = hear, camera
+        self._wanted = asyncio.Event()
+
+    async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
+        self._wanted.clear()
+        async with _open(server.stream_url, {}, ping_s=20) as socket:
+            await socket.send(json.dumps({"type": "hello", "token": token}))
+            async with asyncio.timeout(ANSWER_S):
+                self._take(read_object(await socket.recv()))
+            stands()
+            async with _beside(socket, self._send_frames(socket)):
+                async for text in socket:
+                    self._take(read_object(text))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "next":
+            self._wanted.set()
+        elif event := news(Channel.STREAM, message):
+            self._hear(event)
+
+    async def _send_frames(self, socket: ClientConnection) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await socket.send(await self._camera())

@@ -1,0 +1,130 @@
+"""What a terminal learns, as values: its channels come and go, faces are answered, punches are recorded. Pure."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Channel(StrEnum):
+    """The two connections of a terminal."""
+
+    HUB = "hub"
+    """to the device-hub: presence, pushes"""
+    STREAM = "stream"
+    """to the gateway: frames, and the answers to them"""
+
+
+class Rubbish(ValueError):
+    """A frame from the server that is not a JSON object with a `type`."""
+
+
+class Ended(Exception):
+    """The server ended the conversation, or refused it. `by_person`: trying again soon changes nothing."""
+
+    def __init__(self, reason: str, *, by_person: bool = False) -> None:
+        super().__init__(reason)
+        self.by_person = by_person
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """A channel stands."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """A channel is down; it is tried again in `retry_in` seconds."""
+
+    channel: Channel
+    reason: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What the server says of one face."""
+
+    verdict: str
+    name: str = ""
+    num: str = ""
+    score: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to one frame of this terminal. The stream and the hub both bring it."""
+
+    channel: Channel
+    faces: tuple[Face, ...]
+    problem: str = ""
+    age_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Punch:
+    """A punch is in the database ("recorded") or was made a moment ago ("repeated")."""
+
+    channel: Channel
+    state: str
+    event: str
+    name: str
+    num: str
+    at: str
+
+
+Event = Online | Offline | Result | Punch
+
+
+def read_object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a frame. Raises Rubbish."""
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Rubbish("not JSON") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise Rubbish("no object with a type")
+    return message
+
+
+def news(channel: Channel, message: dict[str, Any]) -> Result | Punch | None:
+    """The event in a message; None for kinds that this program does not know. Raises Ended on bye and error,
+    Rubbish for a result that cannot be read."""
+    match message["type"]:
+        case "result":
+            try:
+                return _result(channel, message)
+            except (TypeError, ValueError, AttributeError):
+                raise Rubbish("a result with wrong fields") from None
+        case "punch":
+            words = {key: str(message.get(key, "")) for key in ("state", "event", "name", "num", "at")}
+            return Punch(channel, **words)
+        case "bye":
+            reason = str(message.get("reason", ""))
+            raise Ended(reason, by_person=reason in ("revoked", "replaced"))
+        case "error":
+            raise Ended(str(message.get("en", message.get("code", "error"))))
+    return None
+
+
+def _result(channel: Channel, message: dict[str, Any]) -> Result:
+    faces = tuple(_face(face) for face in message.get("faces") or ())
+    return Result(channel, faces, _words(message.get("problem")), float(message.get("age_ms") or 0))
+
+
+def _face(face: dict[str, Any]) -> Face:
+    problems = face.get("problems") or [None]
+    return Face(
+        verdict=str(face.get("verdict", "")),
+        name=str(face.get("name", "")),
+        num=str(face.get("num", "")),
+        score=float(face.get("score") or 0),
+        problem=_words(problems[0]),
+    )
+
+
+def _words(problem: dict[str, Any] | None) -> str:
+    return str(problem.get("zh", "")) if problem else ""

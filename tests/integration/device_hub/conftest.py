@@ -1,0 +1,171 @@
+"""A real hub on a real broker, the registry's side of its contract over a dict, and plain WebSocket clients."""
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from nats.js.errors import Error as JetStreamError
+from pydantic import SecretStr
+from websockets.asyncio.client import ClientConnection, connect
+
+from device_hub import service as hub_service
+from device_hub.service import Running
+from device_hub.settings import HubSettings
+from shared.bus import Bus
+from shared.bus.topology import PRESENCE
+from shared.contracts.base import now
+from shared.contracts.devices import (
+    CheckToken,
+    Device,
+    DeviceChanged,
+    DeviceList,
+    FindDevice,
+    IssueToken,
+    ListDevices,
+    Presence,
+    TerminalPush,
+)
+from tests.conftest import PASSWORDS, Broker
+
+SECRET = "0123456789abcdef" * 2
+
+
+@dataclass
+class Registry:
+    """The registry's commands about devices, answered from a dict: a double at the contract."""
+
+    bus: Bus
+    devices: dict[int, Device] = field(default_factory=dict)
+    asked: int = 0
+
+    async def start(self) -> None:
+        await self.bus.serve(FindDevice, self._find)
+        await self.bus.serve(ListDevices, self._list)
+
+    async def _find(self, asked: FindDevice) -> DeviceList:
+        self.asked += 1
+        return DeviceList(devices=tuple(d for d in self.devices.values() if d.name == asked.name or d.sn == asked.sn))
+
+    async def _list(self, asked: ListDevices) -> DeviceList:
+        ordered = sorted(self.devices.values(), key=lambda device: device.name)
+        return DeviceList(devices=tuple(ordered[asked.offset : asked.offset + asked.limit]))
+
+    def put(self, device_id: int, *, authorised: bool = True) -> Device:
+        """A device in the table; no news of it."""
+        device = Device(
+            device_id=device_id, name=f"门{device_id}", sn=f"SN{device_id}", authorised=authorised, created_at=now()
+        )
+        self.devices[device_id] = device
+        return device
+
+    async def announce(self, device_id: int, change: str) -> None:
+        await self.bus.record(DeviceChanged(device_id=device_id, change=change, by="test"))
+
+
+@dataclass
+class Site:
+    """A hub at work and everything around it."""
+
+    broker: Broker
+    registry: Registry
+    gateway: Bus
+    running: Running
+
+    async def token(self, device: Device) -> str:
+        return (await self.gateway.ask(IssueToken(name=device.name, sn=device.sn))).token
+
+    async def whose(self, token: str) -> Device:
+        return await self.gateway.ask(CheckToken(token=token))
+
+    def dial(self, token: str) -> AbstractAsyncContextManager[ClientConnection]:
+        """A WebSocket that has not said hello."""
+        return connect(
+            f"ws://127.0.0.1:{self.running.port}/terminal",
+            additional_headers={"Authorization": f"Bearer {token}"},
+            compression=None,
+            ping_interval=None,
+            proxy=None,
+            close_timeout=1,
+        )
+
+    @asynccontextmanager
+    async def terminal(self, device: Device) -> AsyncIterator[ClientConnection]:
+        """A terminal that was welcomed."""
+        async with self.dial(await self.token(device)) as socket:
+            await greet(socket)
+            yield socket
+
+    async def push(self, device_id: int, message: dict[str, Any], hub: str = "hub-a") -> None:
+        text = json.dumps(message)
+        await self.gateway.publish(
+            TerminalPush.subject_for(hub, str(device_id)), TerminalPush(device_id=device_id, text=text)
+        )
+
+    async def presence(self, device_id: int) -> Presence | None:
+        """What the bucket says, as the gateway reads it."""
+        try:
+            entry = await (await self.gateway.js.key_value(PRESENCE)).get(str(device_id))
+        except (JetStreamError, TimeoutError):
+            return None
+        return Presence.decode(entry.value or b"")
+
+
+async def greet(socket: ClientConnection) -> dict[str, Any]:
+    """hello → welcome."""
+    await socket.send('{"type":"hello","versions":[1]}')
+    return await hear(socket)
+
+
+async def hear(socket: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = json.loads(await socket.recv())
+    return message
+
+
+@pytest.fixture(autouse=True)
+def nothing_broke(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """uvicorn logs what a connection's code raises, and goes on: such a test must fail."""
+    yield
+    broken = [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+    assert broken == []
+
+
+StartHub = Callable[..., AbstractAsyncContextManager[Running]]
+
+
+@pytest.fixture
+def start_hub(broker: Broker) -> StartHub:
+    """Start a hub on the test's broker; keyword arguments are settings."""
+
+    def start(**settings: Any) -> AbstractAsyncContextManager[Running]:
+        chosen = {
+            "nats_url": broker.url,
+            "nats_password": SecretStr(PASSWORDS["hub"]),
+            "instance": "hub-a",
+            "port": 0,
+            "token_secret": SecretStr(SECRET),
+        } | settings
+        return hub_service.service(HubSettings(**chosen))
+
+    return start
+
+
+@pytest.fixture
+async def registry(broker: Broker) -> AsyncIterator[Registry]:
+    """Three authorised devices (1, 2, 3) and one that is not (4)."""
+    async with broker.connect("registry") as bus:
+        registry = Registry(bus)
+        for device_id in (1, 2, 3):
+            registry.put(device_id)
+        registry.put(4, authorised=False)
+        await registry.start()
+        yield registry
+
+
+@pytest.fixture
+async def site(broker: Broker, registry: Registry, start_hub: StartHub) -> AsyncIterator[Site]:
+    async with broker.connect("gateway") as gateway, start_hub() as running:
+        yield Site(broker, registry, gateway, running)

@@ -1,0 +1,215 @@
+"""The simulated terminal against a real gateway and a real hub; the recognizer and the ledger are played at their
+contracts, so that what they say is known."""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+from nats.errors import TimeoutError as NatsTimeout
+from PIL import Image
+from pydantic import SecretStr
+
+from gateway.app import create_app
+from gateway.gateway import build
+from gateway.settings import GatewaySettings
+from shared.bus import Bus
+from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
+from shared.contracts.attendance import AttendanceRecorded
+from shared.contracts.base import now
+from shared.contracts.people import Gender, Person
+from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
+from shared.errors import Gone
+from shared.runtime import background, serve_http
+from shared.testing import eventually
+from terminal.client import Identity, Server, Terminal
+from terminal.events import Channel, Event, Offline, Online, Punch
+from terminal.events import Result as Seen
+from terminal.simulator import Photo, Sight, SimulatedTerminal
+from tests.conftest import PASSWORDS, Broker
+from tests.integration.device_hub.conftest import Registry, Site, StartHub
+
+ADA = Person(student_id=1, num="01", name="Ada", class_name="A", gender=Gender.WOMAN)
+
+
+def photo(shade: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (300, 400), (shade, shade, shade)).save(out, "JPEG")
+    return out.getvalue()
+
+
+@asynccontextmanager
+async def recognizing(broker: Broker, registry: Registry, frames: list[Frame]) -> AsyncIterator[None]:
+    """Takes turns; a frame that is bright in the middle is Ada, who is then recorded."""
+    async with broker.connect("recognizer") as bus, background(_recognize(bus, registry, frames)):
+        yield
+
+
+async def _recognize(bus: Bus, registry: Registry, frames: list[Frame]) -> None:
+    turns = await bus.js.pull_subscribe_bind(RECOGNIZER_CONSUMER, stream=TURNS)
+    while True:
+        with contextlib.suppress(NatsTimeout, Gone):
+            (turn,) = await turns.fetch(1, timeout=1)
+            gateway, source = Turn.parse(turn.subject)
+            frame = await bus.ask_at(FrameCall.subject(gateway, source), None, Frame, FrameCall.timeout)
+            frames.append(frame)
+            faces = (_face(frame),) if _is_bright(frame.jpeg) else ()
+            result = Result(frame_id=frame.frame_id, source=source, captured_at=frame.captured_at, faces=faces)
+            await bus.publish(Result.subject_for(gateway, source), result)
+            await turn.ack()
+            for face in faces:
+                await registry.bus.record(_recorded(frame, face))
+
+
+def _is_bright(jpeg: bytes) -> bool:
+    pixel: Any = Image.open(io.BytesIO(jpeg)).getpixel((320, 240))
+    return bool(pixel[0] > 100)
+
+
+def _face(frame: Frame) -> FaceResult:
+    box = Box(left=1, top=2, width=3, height=4)
+    return FaceResult(box=box, verdict=Verdict.IDENTIFIED, person=ADA, score=93, event_id=f"e-{frame.source}")
+
+
+def _recorded(frame: Frame, face: FaceResult) -> AttendanceRecorded:
+    return AttendanceRecorded(
+        identified_event=face.event_id,
+        punch_id=1,
+        person=ADA,
+        place=frame.place,
+        source=frame.source,
+        captured_at=frame.captured_at,
+    )
+
+
+@pytest.fixture
+async def server(site: Site) -> AsyncIterator[Server]:
+    """The real gateway's app beside the site's hub."""
+    settings = GatewaySettings(
+        nats_url=site.broker.url,
+        nats_password=SecretStr(PASSWORDS["gateway"]),
+        secret=SecretStr("a secret for cookies and tickets"),
+        instance="g1",
+        frame_interval_ms=50,
+    )
+    async with site.broker.connect("gateway", frames=True) as frames_bus:
+        gateway = build(settings, site.gateway, frames_bus)
+        await gateway.start()
+        async with (
+            background(gateway.frames.watch_turns()),
+            serve_http(create_app(gateway), "127.0.0.1", 0) as port,
+        ):
+            yield Server(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{site.running.port}")
+
+
+async def test_a_simulated_terminal_shows_its_photos_and_sees_the_answers(site: Site, server: Server) -> None:
+    frames: list[Frame] = []
+    photos = [Photo("Ada", photo(240)), Photo("nobody", photo(20))]
+    terminal = SimulatedTerminal(
+        Identity("门1", "SN1"), server, photos, seconds_each=0.6, gap_s=0.2, linger_s=0.6, dice=Random(1)
+    )
+    async with recognizing(site.broker, site.registry, frames), asyncio.timeout(20), terminal.playing() as sights:
+        seen = [sight async for sight in sights]
+    assert {frame.place for frame in frames} == {"门1"}
+    assert {frame.source for frame in frames} == {"device-1"}
+    assert len(frames) > 5
+    assert {sight.event.channel for sight in seen if isinstance(sight.event, Online)} == set(Channel)
+    for channel in Channel:
+        assert [face.name for face in _faces(seen, channel)][:1] == ["Ada"]
+        assert any(_is_punch(sight, channel) for sight in seen)
+    assert not [sight for sight in seen if isinstance(sight.event, Offline)]
+
+
+def _faces(seen: list[Sight], channel: Channel) -> list[Any]:
+    answers = [sight.event for sight in seen if isinstance(sight.event, Seen) and sight.event.channel is channel]
+    return [face for answer in answers for face in answer.faces]
+
+
+def _is_punch(sight: Sight, channel: Channel) -> bool:
+    event = sight.event
+    return isinstance(event, Punch) and (event.channel, event.state, event.name) == (channel, "recorded", "Ada")
+
+
+@asynccontextmanager
+async def running(identity: Identity, server: Server) -> AsyncIterator[list[Event]]:
+    """A terminal without a camera; what it hears, newest last."""
+    heard: list[Event] = []
+    async with background(Terminal(identity, server, heard.append, dice=Random(1)).run()):
+        yield heard
+
+
+async def test_a_terminal_comes_back_when_its_hub_sends_it_away(site: Site, server: Server) -> None:
+    async with running(Identity("门1", "SN1"), server) as heard:
+        await eventually(lambda: _last_is(heard, Online))
+        await site.running.hub.close()
+
+        async def is_back() -> bool:
+            return len(heard) >= 3
+
+        await eventually(is_back)
+    assert [type(event) for event in heard[:3]] == [Online, Offline, Online]
+    assert isinstance(heard[1], Offline)
+    assert heard[1].reason == "stopping"
+
+
+async def _last_is(heard: list[Event], kind: type[Event]) -> bool:
+    return bool(heard) and isinstance(heard[-1], kind)
+
+
+async def test_a_terminal_that_nobody_authorised_waits_patiently(site: Site, server: Server) -> None:
+    async with running(Identity("无此门", "SN0"), server) as heard:
+        await eventually(lambda: _last_is(heard, Offline))
+    assert isinstance(heard[-1], Offline)
+    assert "9001" in heard[-1].reason
+    assert heard[-1].retry_in >= 15
+
+
+async def test_a_revoked_terminal_waits_patiently(site: Site, server: Server) -> None:
+    async with running(Identity("门1", "SN1"), server) as heard:
+        await eventually(lambda: _last_is(heard, Online))
+        del site.registry.devices[1]
+        await site.registry.announce(1, "removed")
+        await eventually(lambda: _last_is(heard, Offline))
+    assert isinstance(heard[-1], Offline)
+    assert heard[-1].reason == "revoked"
+    assert heard[-1].retry_in >= 15
+
+
+async def test_no_server_at_all_is_no_end(site: Site) -> None:
+    async with running(Identity("门1", "SN1"), Server("http://127.0.0.1:9", "ws://127.0.0.1:9")) as heard:
+
+        async def tried_twice() -> bool:
+            return sum(isinstance(event, Offline) for event in heard) >= 2
+
+        await eventually(tried_twice)
+
+
+async def test_pings_keep_the_clients_connection(site: Site, server: Server, start_hub: StartHub) -> None:
+    async with (
+        start_hub(instance="hub-b", heartbeat_s=0.2) as quick,
+        running(Identity("门1", "SN1"), Server(server.api, f"ws://127.0.0.1:{quick.port}")) as heard,
+    ):
+        began = now()
+
+        async def long_enough() -> bool:
+            return (now() - began).total_seconds() > 1.2
+
+        await eventually(long_enough)
+        assert [type(event) for event in heard] == [Online]
+
+
+async def test_health_is_told_over_http(site: Site) -> None:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{site.running.port}", trust_env=False) as http:
+        assert (await http.get("/healthz")).json() == {"service": "device-hub", "status": "alive"}
+
+        async def is_ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await eventually(is_ready)
+        assert (await http.get("/readyz")).json()["checks"] == {"broker": "ok", "devices": "ok"}
+        assert (await http.get("/terminal")).status_code == 426

@@ -1,0 +1,57 @@
+"""The hub with the real registry on SQLite: the office adds a terminal, it connects, the office removes it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from websockets.exceptions import InvalidStatus
+
+from registry import service as registry_service
+from registry.settings import RegistrySettings
+from shared.contracts.devices import AddDevice, RemoveDevice
+from shared.errors import DeviceRefused
+from shared.testing import eventually
+from tests.conftest import PASSWORDS, Broker
+from tests.integration.device_hub.conftest import Registry, Site, StartHub, greet, hear
+
+
+@pytest.fixture
+async def real_site(broker: Broker, tmp_path: Path, start_hub: StartHub) -> AsyncIterator[Site]:
+    settings = RegistrySettings(
+        nats_url=broker.url,
+        nats_password=SecretStr(PASSWORDS["registry"]),
+        database=SecretStr(f"sqlite+aiosqlite:///{tmp_path}/rollcall.db"),
+        library_key=SecretStr("ab" * 32),
+    )
+    async with registry_service.service(settings), start_hub() as running, broker.connect("gateway") as gateway:
+        yield Site(broker, Registry(gateway), gateway, running)
+
+
+async def test_a_terminals_life_from_the_office_to_the_cut(real_site: Site) -> None:
+    device = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    async with real_site.dial(await real_site.token(device)) as socket:
+        assert (await greet(socket))["name"] == "东门"
+        await real_site.gateway.ask(RemoveDevice(device_id=device.device_id, by="office"))
+        assert await hear(socket) == {"type": "bye", "reason": "revoked"}
+    with pytest.raises(DeviceRefused) as caught:
+        await real_site.token(device)
+    assert caught.value.number == 9001
+
+
+async def test_a_terminal_added_again_is_another_device(real_site: Site) -> None:
+    """Tokens name the device by its id, so an id must never be used twice."""
+    first = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    token = await real_site.token(first)
+    await real_site.gateway.ask(RemoveDevice(device_id=first.device_id, by="office"))
+    second = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    assert second.device_id != first.device_id
+
+    async def new_one_enters() -> bool:
+        async with real_site.dial(await real_site.token(second)) as socket:
+            return (await greet(socket))["type"] == "welcome"
+
+    await eventually(new_one_enters)
+    with pytest.raises(InvalidStatus, match="401"):
+        async with real_site.dial(token):
+            pass

@@ -1,0 +1,78 @@
+"""The copy of the devices, and who may have a token."""
+
+import pytest
+
+from device_hub.book import Book, entitled
+from shared.contracts.base import now
+from shared.contracts.devices import Device
+from shared.errors import DeviceRefused
+
+
+def device(device_id: int, name: str, sn: str, *, authorised: bool = True) -> Device:
+    return Device(device_id=device_id, name=name, sn=sn, authorised=authorised, created_at=now())
+
+
+EAST, WEST = device(1, "东门", "E1"), device(2, "西门", "W2")
+
+
+def book(*devices: Device) -> Book:
+    filled = Book()
+    for each in devices:
+        filled.put(each)
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("name", "sn", "found"),
+    [
+        ("东门", "E1", {1}),
+        ("东门", "W2", {1, 2}),
+        ("东门", "?", {1}),
+        ("?", "W2", {2}),
+        ("?", "?", set()),
+        ("", "", set()),
+    ],
+)
+def test_devices_are_found_by_name_or_serial_number(name: str, sn: str, found: set[int]) -> None:
+    assert {each.device_id for each in book(EAST, WEST).find(name, sn)} == found
+
+
+def test_a_change_of_name_leaves_nothing_behind() -> None:
+    filled = book(EAST, device(1, "南门", "S1"))
+    assert filled.find("东门", "E1") == ()
+    assert filled.find("南门", "S1")[0].device_id == 1
+    assert len(filled) == 1
+
+
+def test_dropping_a_device_does_not_drop_another_that_took_its_name() -> None:
+    filled = book(EAST, device(3, "东门", "E3"))
+    filled.drop(1)
+    assert filled.ids() == {3}
+    assert [each.device_id for each in filled.find("东门", "")] == [3]
+
+
+def test_dropping_what_is_not_there_is_nothing() -> None:
+    filled = book(EAST)
+    filled.drop(9)
+    assert filled.get(1) == EAST
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "sn", "number"),
+    [
+        ((), "东门", "E1", 9001),
+        ((EAST, WEST), "东门", "W2", 9004),
+        ((EAST,), "东门", "E9", 9004),
+        ((WEST,), "东门", "W2", 9004),
+        ((device(4, "北门", "N4", authorised=False),), "北门", "N4", 9001),
+        ((device(4, "北门", "N4", authorised=False),), "北门", "N9", 9004),
+    ],
+)
+def test_who_gets_no_token_is_told_why(found: tuple[Device, ...], name: str, sn: str, number: int) -> None:
+    with pytest.raises(DeviceRefused) as caught:
+        entitled(found, name, sn)
+    assert caught.value.number == number
+
+
+def test_the_authorised_device_is_entitled() -> None:
+    assert entitled((EAST,), "东门", "E1") == EAST
