@@ -113,15 +113,22 @@ async def start_broker(
             binary, "-c", str(config), stdout=out, stderr=out, start_new_session=True, pass_fds=inherit
         )
     try:
+        await _until_healthy(process, monitor_port, log)
+    except BaseException:  # a cancelled start leaves nothing behind either
+        await asyncio.shield(stop_broker(process))
+        raise
+    return process
+
+
+async def _until_healthy(process: asyncio.subprocess.Process, monitor_port: int, log: Path) -> None:
+    try:
         async with asyncio.timeout(READY_S):
             while not await _healthy(monitor_port):
                 if process.returncode is not None:
                     raise BrokerError(f"nats-server ended at once: {_last_line(log)}")
                 await asyncio.sleep(0.03)
     except TimeoutError:
-        await stop_broker(process)
         raise BrokerError(f"nats-server was not ready in {READY_S:.0f} s: {_last_line(log)}") from None
-    return process
 
 
 async def stop_broker(process: asyncio.subprocess.Process) -> None:

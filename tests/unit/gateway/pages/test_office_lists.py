@@ -1,0 +1,209 @@
+"""Students, punches, devices."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from shared.contracts.devices import AddDevice
+from shared.contracts.people import Gender, Person
+from shared.security import ticket_holds
+from tests.unit.gateway.pages.conftest import post_form
+from tests.unit.gateway.pages.gateway_double import SECRET, GatewayDouble
+from tests.unit.gateway.pages.registry_double import JPEG, ZONE
+
+EDITED = {"stu_name": "王大明", "stu_class": "二班", "stu_num": "9", "gender": "WOMAN"}
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=ZONE)
+
+
+@pytest.fixture
+def wang(gateway: GatewayDouble) -> Person:
+    return gateway.registry.add_student("001", "王小明", "一班")
+
+
+async def test_students_are_listed_and_searched(
+    office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person
+) -> None:
+    gateway.registry.add_student("002", "李思涵", "二班", Gender.WOMAN)
+    everybody = await office.get("/office/students")
+    assert "王小明" in everybody.text
+    assert "李思涵" in everybody.text
+    assert "共 2 人" in everybody.text
+    for query in ({"text": "思涵"}, {"text": "002"}, {"class_name": "二班"}):
+        found = await office.get("/office/students", params=query)
+        assert "李思涵" in found.text
+        assert "王小明" not in found.text
+    assert "没有符合条件的记录" in (await office.get("/office/students", params={"text": "zzz"})).text
+
+
+async def test_long_lists_have_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    for number in range(120):
+        gateway.registry.add_student(f"{number:03}", f"学生{number:03}", "一班")
+    first = await office.get("/office/students", params={"class_name": "一班"})
+    assert "第 1–50 条，共 120 条" in first.text
+    assert "page=2" in first.text
+    last = await office.get("/office/students?page=3")
+    assert "第 101–120 条，共 120 条" in last.text
+    assert "学生119" in last.text
+    beyond = await office.get("/office/students?page=99&class_name=一班")
+    assert beyond.status_code == 303
+    assert "page=3" in beyond.headers["location"]
+    for rubbish in ("0", "-1", "x", "9" * 30, "²"):
+        assert "第 1–50 条" in (await office.get("/office/students", params={"page": rubbish})).text
+
+
+async def test_a_photo_is_never_kept(office: httpx.AsyncClient, wang: Person) -> None:
+    answer = await office.get(f"/office/students/{wang.student_id}/photo")
+    assert (answer.content, answer.headers["content-type"]) == (JPEG, "image/jpeg")
+    assert "no-store" in answer.headers["cache-control"]
+
+
+async def test_a_student_is_corrected(office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person) -> None:
+    page = f"/office/students/{wang.student_id}"
+    answer = await post_form(office, page, page, **EDITED)
+    assert answer.status_code == 303
+    person = gateway.registry.students[wang.student_id].person
+    assert (person.name, person.class_name, person.num, person.gender) == ("王大明", "二班", "9", Gender.WOMAN)
+    assert "王大明 已保存" in (await office.get("/office/students")).text
+
+
+async def test_a_wrong_correction_keeps_what_was_typed(
+    office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person
+) -> None:
+    gateway.registry.add_student("002", "李思涵", "二班")
+    page = f"/office/students/{wang.student_id}"
+    taken = await post_form(office, page, page, **{**EDITED, "stu_num": "002"})
+    assert taken.status_code == 400
+    assert "学号 002 已被使用" in taken.text
+    assert 'value="王大明"' in taken.text
+    wrong = await post_form(office, page, page, **{**EDITED, "stu_num": "a b", "stu_name": ""})
+    assert "学号只能用数字" in wrong.text
+    assert "姓名应为" in wrong.text
+    assert gateway.registry.students[wang.student_id].person == wang
+
+
+async def test_deleting_asks_first_and_says_whether_it_is_gone_everywhere(
+    office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person
+) -> None:
+    page = f"/office/students/{wang.student_id}/delete"
+    assert "确定删除 王小明（001）吗？" in (await office.get(page)).text
+    assert gateway.registry.students
+    await post_form(office, page, page)
+    assert not gateway.registry.students
+    assert "王小明 已删除，所有识别端都已清除" in (await office.get("/office/students")).text
+
+
+async def test_a_deletion_that_is_not_everywhere_yet_says_so(
+    office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person
+) -> None:
+    gateway.recognition.searchable = False
+    page = f"/office/students/{wang.student_id}/delete"
+    await post_form(office, page, page)
+    assert "识别端还在更新" in (await office.get("/office/students")).text
+
+
+@pytest.mark.parametrize("path", ["/office/students/77", "/office/students/77/photo", "/office/devices/77/remove"])
+async def test_what_is_not_there(office: httpx.AsyncClient, path: str) -> None:
+    answer = await office.get(path)
+    assert answer.status_code == 404
+    assert "没有这" in answer.text
+
+
+async def test_an_id_that_is_no_number(office: httpx.AsyncClient) -> None:
+    answer = await office.get("/office/students/abc")
+    assert answer.status_code == 400
+    assert "请求的格式不对" in answer.text
+
+
+async def test_punches_of_a_day(office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person) -> None:
+    li = gateway.registry.add_student("002", "李思涵", "二班")
+    gateway.registry.add_punch(wang, "东门", NOON)
+    gateway.registry.add_punch(li, "西门", NOON + timedelta(minutes=1))
+    gateway.registry.add_punch(li, "西门", NOON + timedelta(days=1))
+    day = await office.get("/office/punches", params={"day": "2026-03-02"})
+    assert "12:00:00" in day.text
+    assert "2 条" in day.text
+    assert "?day=2026-03-01" in day.text
+    assert "?day=2026-03-03" in day.text
+    for query in ({"text": "思涵"}, {"class_name": "二班"}, {"place": "西门"}):
+        found = await office.get("/office/punches", params={"day": "2026-03-02", **query})
+        assert "李思涵" in found.text
+        assert "王小明" not in found.text
+
+
+async def test_today_unless_a_day_is_asked_for(office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person) -> None:
+    gateway.registry.add_punch(wang, "东门", datetime.now(UTC))
+    for query in ({}, {"day": "yesterday"}, {"day": "2026-13-45"}, {"day": ""}):
+        assert "王小明" in (await office.get("/office/punches", params=query)).text
+    for day in ("0001-01-01", "9999-12-31"):
+        assert (await office.get("/office/punches", params={"day": day})).status_code == 200
+
+
+async def test_the_spreadsheet(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    evil = gateway.registry.add_student("003", '=HYPERLINK("http://evil")', "+二班")
+    gateway.registry.add_punch(evil, "@东门", NOON)
+    answer = await office.get("/office/punches/csv", params={"day": "2026-03-02"})
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    assert 'filename="rollcall-2026-03-02.csv"' in answer.headers["content-disposition"]
+    head, row = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+    assert head == ["日期", "时间", "学号", "姓名", "班级", "地点", "相似度"]
+    assert row == ["2026-03-02", "12:00:00", "003", '\'=HYPERLINK("http://evil")', "'+二班", "'@东门", "93.4"]
+
+
+async def test_the_spreadsheet_has_every_row(office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person) -> None:
+    for second in range(2_050):
+        gateway.registry.add_punch(wang, "东门", NOON + timedelta(seconds=second))
+    answer = await office.get("/office/punches/csv", params={"day": "2026-03-02"})
+    assert len(list(csv.reader(io.StringIO(answer.text)))) == 2_051
+
+
+async def test_devices_are_added_and_removed(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    added = await post_form(office, "/office/devices", "/office/devices", name=" 东门 ", sn="RC-1")
+    assert added.status_code == 303
+    page = await office.get("/office/devices")
+    assert "东门 已添加" in page.text
+    assert "RC-1" in page.text
+    assert "确定移除 东门（RC-1）吗？" in (await office.get("/office/devices/1/remove")).text
+    await post_form(office, "/office/devices/1/remove", "/office/devices/1/remove")
+    assert not gateway.registry.devices
+
+
+@pytest.mark.parametrize(("name", "sn"), [("", "RC-1"), ("东门", ""), ("东门", "有 空格"), ("x" * 65, "RC-1")])
+async def test_a_wrong_device(office: httpx.AsyncClient, gateway: GatewayDouble, name: str, sn: str) -> None:
+    answer = await post_form(office, "/office/devices", "/office/devices", name=name, sn=sn)
+    assert answer.status_code == 400
+    assert "序列号应为 1–64 个英文字母" in answer.text
+    assert not gateway.registry.devices
+
+
+async def test_a_device_that_exists(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", by="test"))
+    answer = await post_form(office, "/office/devices", "/office/devices", name="东门", sn="RC-2")
+    assert "名称或序列号已被使用" in answer.text
+    assert 'value="RC-2"' in answer.text
+
+
+async def test_many_devices_have_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    for number in range(101):
+        await gateway.registry.ask(AddDevice(name=f"门{number:03}", sn=f"RC-{number}", by="test"))
+    assert "门100" not in (await office.get("/office/devices")).text
+    assert "门100" in (await office.get("/office/devices?page=2")).text
+
+
+async def test_a_link_for_the_halls_screen(office: httpx.AsyncClient) -> None:
+    page = await post_form(office, "/office/devices", "/office/devices/wall")
+    link = page.text.partition('value="http://localhost/live?ticket=')[2].partition('"')[0]
+    assert ticket_holds(SECRET, "wall", link)
+    assert (await office.get("/live", params={"ticket": link})).status_code == 200
+
+
+async def test_markup_in_the_registry_is_only_text(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    evil = gateway.registry.add_student("004", "<script>alert(1)</script>", "<img src=x>")
+    gateway.registry.add_punch(evil, "<b>门</b>", datetime.now(UTC))
+    for page in ("/office/students", f"/office/students/{evil.student_id}", "/office/punches"):
+        text = (await office.get(page)).text
+        assert "<script>alert" not in text
+        assert "<img src=x>" not in text
+        assert "<b>门" not in text
