@@ -11,7 +11,10 @@ import structlog
 
 
 def configure(service: str, *, pretty: bool | None = None, level: int = logging.INFO) -> None:
-    """Set up logging for this process; called once, by `__main__`."""
+    """Set up logging for this process; called once, by `__main__`.
+
+    Tracebacks are plain: fancier ones print local variables, and those may be passwords.
+    """
     if pretty is None:
         pretty = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
@@ -20,7 +23,7 @@ def configure(service: str, *, pretty: bool | None = None, level: int = logging.
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
     ]
     ending: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )

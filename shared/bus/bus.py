@@ -76,6 +76,15 @@ class Bus:
             raise Unavailable(en="no connection to the broker")
         await self._client.flush(timeout=2)
 
+    async def written(self, timeout: int = 5) -> None:
+        """Return when the broker has processed all that was published and subscribed before.
+
+        Two round trips: nats-py 2.16 writes the PING of a flush ahead of commands that still wait for its flusher,
+        so the first one proves nothing of those; the second comes after them.
+        """
+        await self._client.flush(timeout=timeout)
+        await self._client.flush(timeout=timeout)
+
     # ---- talking
 
     async def publish(self, subject: str, message: Message | None = None) -> bool:
@@ -181,7 +190,7 @@ class Bus:
         """Returns when the broker knows of it. PENDING bounds what waits here; beyond it the newest are dropped."""
         subscription = await self._client.subscribe(subject, queue=queue, cb=receive, pending_msgs_limit=PENDING)
         self._subscriptions.append(subscription)
-        await self._client.flush()
+        await self.written()
 
     async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> None:
         with structlog.contextvars.bound_contextvars(**_context(message)):
@@ -230,7 +239,7 @@ class Bus:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2)
         with contextlib.suppress(NatsError, TimeoutError):
-            await self._client.flush(timeout=1)
+            await self.written(timeout=1)
         await self._client.close()
 
 

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime
 
 from shared.contracts.base import Signal
-from shared.contracts.recognition import SourceKind, Verdict
+from shared.contracts.recognition import Problem, SourceKind, Verdict
 
 
 class FeedItem(Signal):
@@ -23,7 +23,7 @@ class FeedItem(Signal):
     score: float = 0.0
     event_id: str = ""
     """the `Identified` event; the punch that follows names the same"""
-    problem: str = Field(default="", max_length=200)
+    problem: Problem | None = None
     captured_at: AwareDatetime
     age_ms: float = 0.0
     """from capture to this line, in milliseconds"""

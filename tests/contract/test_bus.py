@@ -101,7 +101,7 @@ async def test_a_source_has_at_most_one_turn_until_it_is_acknowledged(broker: Br
             await gateway.publish(Turn.subject("g1", "s1"))
         turn = await _pull_turn(recognizer)
         await gateway.publish(Turn.subject("g1", "s1"))
-        await gateway.ready()
+        await gateway.written()
         with pytest.raises(NatsTimeout):
             await _pull_turn(recognizer, timeout=0.3)
         await turn.ack_sync()  # type: ignore[attr-defined]
@@ -156,7 +156,7 @@ async def test_a_recognizer_cannot_forge_what_is_not_its_to_say(broker: Broker) 
         await recognizer.publish("cmd.registry.register_student", LibraryChanges(since=0))
         await recognizer.publish("evt.attendance.recorded", FaceChanged(revision=1))
         await recognizer.publish(Turn.subject("g1", "s1"))
-        await recognizer.ready()
+        await recognizer.written()
         assert heard == []
         assert (await registry.js.stream_info(EVENTS)).state.messages == 0
 

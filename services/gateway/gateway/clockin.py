@@ -46,7 +46,7 @@ BUSY = -2
 class PictureRefused(Refused):
     """The picture cannot be enrolled; `problems` holds every reason."""
 
-    code = "picture"
+    code = "picture_refused"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__("；".join(p.zh for p in problems), "; ".join(p.en for p in problems))

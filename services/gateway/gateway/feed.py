@@ -62,7 +62,8 @@ class Feed:
                 "class": line.class_name,
                 "score": round(line.score, 1),
                 "event": line.event_id,
-                "problem": line.problem,
+                "problem": line.problem.zh if line.problem else "",
+                "problem_en": line.problem.en if line.problem else "",
                 "at": _local(line.captured_at, self._zone),
                 "age_ms": round(line.age_ms),
             }

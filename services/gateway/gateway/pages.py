@@ -109,10 +109,12 @@ def _empty(form: FormData, fields: Mapping[str, str]) -> list[str]:
 
 
 def _gaps(empty: list[str], fields: Mapping[str, str], words: Words) -> list[str]:
-    """What is missing, in words: fields and consent."""
+    """What is missing, in words: fields, and the consent that our page asks for. The seed's own form does not know
+    that question; whoever posts it has asked on paper."""
     listed = words("list.comma").join(words(f"field.{name}") for name in empty)
     gaps = [words("register.empty", fields=listed)] if empty else []
-    return gaps if fields.get("consent") == "yes" else [*gaps, words("register.consent_needed")]
+    refused = "consent_asked" in fields and fields.get("consent") != "yes"
+    return [*gaps, words("register.consent_needed")] if refused else gaps
 
 
 def _upload(form: FormData) -> UploadFile | None:

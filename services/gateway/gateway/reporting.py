@@ -76,7 +76,7 @@ def feed_line(origin: Origin, result: Result, face: FaceResult) -> FeedItem:
         class_name=person.class_name if person else "",
         score=face.score,
         event_id=face.event_id,
-        problem=face.problems[0].zh if face.problems else "",
+        problem=face.problems[0] if face.problems else None,
         captured_at=result.captured_at,
         age_ms=(now() - result.captured_at).total_seconds() * 1000,
     )

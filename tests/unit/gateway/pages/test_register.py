@@ -72,14 +72,22 @@ async def test_a_missing_field_is_named(browser: httpx.AsyncClient, field: str, 
 
 
 async def test_all_gaps_are_named_at_once(browser: httpx.AsyncClient) -> None:
-    answer = await browser.post("/register", data={"stu_name": "王"})
+    answer = await browser.post("/register", data={"stu_name": "王", "consent_asked": "1"})
     assert "信息不全,请重新填写" in answer.text
     assert "缺少班级、学号、性别、照片" in answer.text
     assert "请阅读并勾选" in answer.text
 
 
+async def test_the_seeds_own_form_which_knows_no_consent_still_registers(
+    browser: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    answer = await browser.post("/register", data={name: text for name, text in FORM.items() if name != "consent"})
+    assert answer.status_code == 303
+    assert gateway.recognition.enrolled
+
+
 async def test_consent_is_needed(browser: httpx.AsyncClient, gateway: GatewayDouble) -> None:
-    answer = await browser.post("/register", data={**FORM, "consent": ""})
+    answer = await browser.post("/register", data={**FORM, "consent": "", "consent_asked": "1"})
     assert "信息不全,请重新填写：请阅读并勾选“同意保存人脸照片”" in answer.text
     assert not gateway.recognition.enrolled
 

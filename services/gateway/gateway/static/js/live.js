@@ -3,7 +3,7 @@
 import { keepAwake } from "./awake.js";
 import { startClock } from "./clock.js";
 import { Socket } from "./socket.js";
-import { clockOf, initial, minuteOf, say } from "./words.js";
+import { clockOf, initial, minuteOf, pick, say } from "./words.js";
 
 const KEPT = 60;
 const SILENT_MS = 40_000;
@@ -46,7 +46,7 @@ function fill(row, state, item, words) {
   const put = (where, text) => (row.querySelector(where).textContent = text);
   put(".avatar", item.name ? initial(item.name) : "?");
   put(".who strong", item.name || say(state === "unusable" ? "somebody" : "stranger"));
-  put(".who span", item.name ? `${item.class} · ${item.num}` : item.problem || "");
+  put(".who span", item.name ? `${item.class} · ${item.num}` : pick({ zh: item.problem ?? "", en: item.problem_en ?? item.problem ?? "" }));
   put(".when time", clockOf(item.at));
   put(".when span", item.place);
   put(".state", words);

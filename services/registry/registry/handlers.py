@@ -1,0 +1,177 @@
+"""Every command that the registry answers: a message in, one transaction, a message out."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+from registry.rules import Attempts, check_embedding, day_bounds
+from registry.store import devices, library, office, people, punches
+from registry.store.database import Database
+from registry.store.library import Library
+from shared.bus import Bus
+from shared.contracts.attendance import GetPunchOutcome, PunchesOfDay, PunchOutcome, PunchPage
+from shared.contracts.base import Command, Done
+from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
+from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
+from shared.contracts.people import (
+    DeleteStudent,
+    EditStudent,
+    FindStudents,
+    GetPhoto,
+    GetStudent,
+    LibraryChanges,
+    LibraryDelta,
+    LibraryRevision,
+    Photo,
+    Registered,
+    RegisterStudent,
+    StudentPage,
+    StudentRow,
+)
+from shared.errors import NotAllowed
+
+Handler = Callable[[Any], Awaitable[Any]]
+HASHES_AT_ONCE = 2
+"""An argon2 hash takes 64 MiB and a core."""
+
+
+class Students:
+    """Commands about students and their faces."""
+
+    def __init__(self, database: Database, of: Library) -> None:
+        self._database = database
+        self._library = of
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {
+            RegisterStudent: self.register,
+            EditStudent: self.edit,
+            DeleteStudent: self.delete,
+            GetStudent: self.get,
+            FindStudents: self.find,
+            GetPhoto: self.photo,
+            LibraryChanges: self.changes,
+        }
+
+    async def register(self, asked: RegisterStudent) -> Registered:
+        check_embedding(asked.face.embedding)
+        face = await asyncio.to_thread(library.seal_face, self._library, asked.face)
+        return await self._database.write(lambda session: people.register(session, self._library, asked, face))
+
+    async def edit(self, asked: EditStudent) -> Registered:
+        return await self._database.write(lambda session: people.edit(session, self._library, asked))
+
+    async def delete(self, asked: DeleteStudent) -> LibraryRevision:
+        return await self._database.write(lambda session: people.remove(session, self._library, asked))
+
+    async def get(self, asked: GetStudent) -> StudentRow:
+        return await self._database.read(lambda session: people.get(session, asked.student_id))
+
+    async def find(self, asked: FindStudents) -> StudentPage:
+        return await self._database.read(lambda session: people.find(session, asked))
+
+    async def photo(self, asked: GetPhoto) -> Photo:
+        return await self._database.read(lambda session: people.photo(session, self._library, asked.student_id))
+
+    async def changes(self, asked: LibraryChanges) -> LibraryDelta:
+        return await self._database.read(
+            lambda session: library.changes(session, self._library, asked.since, asked.limit), snapshot=True
+        )
+
+
+class Attendance:
+    """Questions about punches."""
+
+    def __init__(self, database: Database, zone: ZoneInfo) -> None:
+        self._database = database
+        self._zone = zone
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {PunchesOfDay: self.of_day, GetPunchOutcome: self.outcome}
+
+    async def of_day(self, asked: PunchesOfDay) -> PunchPage:
+        bounds = day_bounds(asked.day, self._zone)
+        return await self._database.read(lambda session: punches.of_day(session, asked, bounds))
+
+    async def outcome(self, asked: GetPunchOutcome) -> PunchOutcome:
+        return await self._database.read(lambda session: punches.outcome(session, asked.identified_event))
+
+
+class Devices:
+    """Commands about terminals."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {AddDevice: self.add, RemoveDevice: self.remove, ListDevices: self.listed, FindDevice: self.found}
+
+    async def add(self, asked: AddDevice) -> Device:
+        return await self._database.write(lambda session: devices.add(session, asked))
+
+    async def remove(self, asked: RemoveDevice) -> Done:
+        return await self._database.write(lambda session: devices.remove(session, asked))
+
+    async def listed(self, asked: ListDevices) -> DeviceList:
+        return await self._database.read(lambda session: devices.listed(session, asked))
+
+    async def found(self, asked: FindDevice) -> DeviceList:
+        return await self._database.read(lambda session: devices.found(session, asked))
+
+
+class Office:
+    """The office's password. `clock` counts seconds; tests bring their own."""
+
+    def __init__(self, database: Database, hasher: PasswordHasher, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._hasher = hasher
+        self._clock = clock
+        self._attempts = Attempts()
+        self._room = asyncio.Semaphore(HASHES_AT_ONCE)
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {GetOfficeState: self.state, SetPassword: self.set, CheckPassword: self.check}
+
+    async def state(self, asked: GetOfficeState) -> OfficeState:
+        return office.state(await self._database.read(office.account))
+
+    async def set(self, asked: SetPassword) -> OfficeState:
+        async with self._room:
+            made = await asyncio.to_thread(self._hasher.hash, asked.password.value.get_secret_value())
+        return await self._database.write(lambda session: office.set_hash(session, made, first=asked.first))
+
+    async def check(self, asked: CheckPassword) -> OfficeState:
+        """Raises NotAllowed; `number` then says how many seconds to wait, if any."""
+        async with self._room:
+            self._refuse_haste()
+            account = await self._database.read(office.account)
+            if account is None or not await self._verifies(account.password_hash, asked):
+                self._attempts.failed(self._clock())
+                raise NotAllowed("密码不对", "wrong password", field="password")
+            self._attempts.succeeded()
+            return office.state(account)
+
+    def _refuse_haste(self) -> None:
+        wait = self._attempts.wait_s(self._clock())
+        if wait > 0:
+            seconds = int(wait) + 1
+            raise NotAllowed(f"尝试太多，请 {seconds} 秒后再试", f"wait {seconds} s", field="password", number=seconds)
+
+    async def _verifies(self, password_hash: str, asked: CheckPassword) -> bool:
+        try:
+            await asyncio.to_thread(self._hasher.verify, password_hash, asked.password.value.get_secret_value())
+        except VerifyMismatchError:
+            return False
+        return True
+
+
+async def serve(bus: Bus, *desks: Students | Attendance | Devices | Office) -> None:
+    """Answer the commands of these desks."""
+    for desk in desks:
+        for command, handler in desk.table().items():
+            await bus.serve(command, handler)

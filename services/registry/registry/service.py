@@ -1,0 +1,65 @@
+"""The registry, wired: database, bus, commands, ledger, relay, health."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from argon2 import PasswordHasher
+
+from registry.handlers import Attendance, Devices, Office, Students, serve
+from registry.ledger import Ledger
+from registry.outbox import Relay
+from registry.settings import RegistrySettings
+from registry.store.database import Database, open_database
+from registry.store.library import open_library
+from registry.store.migrate import migrate, wait_until_up
+from shared.bus import connect
+from shared.health import Health
+from shared.runtime import background, serve_http
+from shared.security import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A registry at work; `health_port` is where /healthz and /readyz answer."""
+
+    health_port: int
+
+
+@asynccontextmanager
+async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
+    """Run the registry while inside. Raises DatabaseUnusable, BrokerUnreachable, OSError (port taken)."""
+    vault = Vault(settings.library_key.get_secret_value())
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_prepared(settings.database.get_secret_value()))
+        library = await open_library(database, vault)
+        password = settings.nats_password.get_secret_value()
+        name = f"registry-{settings.instance}"
+        bus = await stack.enter_async_context(connect(settings.nats_url, "registry", password, name=name))
+        await stack.enter_async_context(
+            background(Ledger(bus, database, settings.debounce_s).run(), Relay(bus, database).run())
+        )
+        await serve(
+            bus,
+            Students(database, library),
+            Attendance(database, ZoneInfo(settings.timezone)),
+            Devices(database),
+            Office(database, PasswordHasher()),
+        )
+        health = Health("registry")
+        health.add("broker", bus.ready)
+        health.add("database", database.ready)
+        yield Running(await stack.enter_async_context(serve_http(health, settings.health_host, settings.health_port)))
+
+
+@asynccontextmanager
+async def _prepared(url: str) -> AsyncIterator[Database]:
+    """An open database with all tables."""
+    database = open_database(url)
+    try:
+        await wait_until_up(database)
+        await migrate(database)
+        yield database
+    finally:
+        await database.close()

@@ -1,0 +1,1 @@
+"""The database: how it is opened, and what is asked of it. One transaction per command."""
