@@ -107,7 +107,7 @@ class Frame(Message):
     """The newest picture of a source, and what is wanted of it."""
 
     frame_id: str = Field(default_factory=new_id, max_length=MAX_TOKEN)
-    source: str
+    source: str = Field(max_length=MAX_TOKEN)
     kind: SourceKind
     place: str = Field(max_length=128)
     captured_at: AwareDatetime = Field(default_factory=now)
@@ -183,11 +183,11 @@ class Identified(Event):
 
     subject: ClassVar[str] = "evt.recognition.identified"
 
-    frame_id: str
+    frame_id: str = Field(max_length=MAX_TOKEN)
     student_id: int
-    place: str
+    place: str = Field(max_length=128)
     kind: SourceKind
-    source: str
+    source: str = Field(max_length=MAX_TOKEN)
     captured_at: AwareDatetime
     score: float
 

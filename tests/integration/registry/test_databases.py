@@ -177,6 +177,13 @@ async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     assert await database.read(lambda session: session.scalar(select(func.count(Audit.id)))) == 0
 
 
+async def test_an_error_does_not_carry_what_was_written_into_a_log(database: Database) -> None:
+    row = {"by": "x", "action": "y", "what": "张三的照片", "at": now(), "id": 1}
+    with pytest.raises(IntegrityError) as caught:
+        await database.write(lambda session: session.execute(insert(Audit), [row, row]))
+    assert "张三" not in str(caught.value)
+
+
 async def test_foreign_keys_hold(database: Database) -> None:
     orphan = text("INSERT INTO face_groups (app_id, group_id, created_at) VALUES (99, 'g', '2026-01-01')")
     with pytest.raises(IntegrityError):

@@ -23,7 +23,7 @@ Work = Callable[[AsyncSession], Awaitable[T]]
 ATTEMPTS = 5
 """How often a write runs at most: deadlocks, lock waits and lost races for a unique value are run again."""
 PATIENCE_S = 8.0
-"""A transaction that takes longer is given up, in seconds; shorter than the broker's ack_wait of 10."""
+"""A transaction that takes longer is given up, in seconds. Its events may come again meanwhile: the inbox knows them."""
 RETRY_ERRNOS = frozenset({1205, 1213, 1020})
 """MySQL: lock wait timeout, deadlock, record changed since last read (MariaDB with snapshot isolation)."""
 SQLITE_PRAGMAS = (
@@ -161,9 +161,11 @@ def open_database(given: str) -> Database:
 
 
 def _mysql(url: URL) -> AsyncEngine:
+    # Parameters are names, photos and embeddings: hidden, so that no traceback carries them into a log.
     return create_async_engine(
         url,
         isolation_level="READ COMMITTED",
+        hide_parameters=True,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=20,
@@ -176,7 +178,7 @@ def _mysql(url: URL) -> AsyncEngine:
 def _sqlite(url: URL) -> AsyncEngine:
     if url.database:
         _private_file(Path(url.database))
-    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=5)
+    engine = create_async_engine(url, hide_parameters=True, pool_size=5, max_overflow=5, pool_timeout=5)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
