@@ -23,7 +23,7 @@ Work = Callable[[AsyncSession], Awaitable[T]]
 ATTEMPTS = 5
 """How often a write runs at most: deadlocks, lock waits and lost races for a unique value are run again."""
 PATIENCE_S = 8.0
-"""A transaction that takes longer is given up, in seconds. Its events may come again meanwhile: the inbox knows them."""
+"""A longer transaction is given up, in seconds. Its events may come again meanwhile: the inbox knows them."""
 RETRY_ERRNOS = frozenset({1205, 1213, 1020})
 """MySQL: lock wait timeout, deadlock, record changed since last read (MariaDB with snapshot isolation)."""
 SQLITE_PRAGMAS = (
