@@ -178,16 +178,26 @@ class Result(Signal):
         return f"result.{token(gateway)}.{source if source == '*' else token(source)}"
 
 
+def event_id_of(frame_id: str, face: int) -> str:
+    """The id of the event that reports a face of a frame: the same for everybody who works on that frame."""
+    return f"{frame_id}-{face}"
+
+
+def frame_of_event(event_id: str) -> str:
+    """The frame behind such an event: the correlation id in the logs."""
+    return event_id.rpartition("-")[0]
+
+
 class Identified(Event):
     """Somebody stood before a camera. The registry makes it a punch, exactly once per `event_id`."""
 
     subject: ClassVar[str] = "evt.recognition.identified"
 
-    frame_id: str = Field(max_length=MAX_TOKEN)
+    frame_id: str
     student_id: int
-    place: str = Field(max_length=128)
+    place: str
     kind: SourceKind
-    source: str = Field(max_length=MAX_TOKEN)
+    source: str
     captured_at: AwareDatetime
     score: float
 

@@ -22,6 +22,7 @@ from shared.contracts.recognition import (
     SourceKind,
     Verdict,
     Want,
+    frame_of_event,
 )
 from shared.errors import Conflict, Refused, RollcallError
 from shared.vision.picture import PictureError, fit
@@ -154,6 +155,7 @@ class Recognition:
 
     async def _punch(self, event_id: str, captured_at: datetime) -> Punch:
         outcome = await self._settlements.wait(event_id, SETTLE_S)
+        log.info("punch answered", settled=outcome is not None, trace=frame_of_event(event_id))
         if outcome is None:
             return Punch("pending", captured_at)
         if isinstance(outcome, AttendanceRecorded):

@@ -22,7 +22,7 @@ from gateway.feed import punch_item
 from gateway.reporting import Origin
 from shared.contracts.base import new_id, now
 from shared.contracts.devices import CheckToken, device_source
-from shared.contracts.recognition import Frame, Result, SourceKind, Verdict
+from shared.contracts.recognition import Frame, Result, SourceKind, Verdict, frame_of_event
 from shared.errors import InvalidInput, NotAllowed, RollcallError, Unavailable
 from shared.vision.picture import PictureError, inspect
 
@@ -131,6 +131,7 @@ class Stream:
             self._watched.discard(event_id)
             return
         message = punch_item(outcome, self._gateway.zone)
+        log.info("punch shown", state=message["state"], source=self._origin.source, trace=frame_of_event(event_id))
         self._say(message)
         if self._origin.device_id:
             await self._gateway.terminals.push(self._origin.device_id, message)

@@ -24,6 +24,7 @@ from shared.contracts.recognition import (
     TrackedFace,
     Verdict,
     Want,
+    event_id_of,
 )
 from shared.vision import engine as vision
 from shared.vision.calibration import score100, threshold_for
@@ -139,7 +140,7 @@ class LocalEngine:
         match = self._search(face)
         found = sure(match, self._threshold(len(self._index), self._settings.fpir))
         score = score100(match.cosine, self._vision.model_id) if match else 0.0
-        event_id = f"{frame.frame_id}-{number}"
+        event_id = event_id_of(frame.frame_id, number)
         decision = decide(past, box, at, found, score, streaming=frame.streaming, event_id=event_id)
         return self._told(frame, decision, score)
 

@@ -12,7 +12,7 @@ from tests.unit.gateway.pages.gateway_double import SECRET, GatewayDouble
 from tests.unit.gateway.pages.sockets import Refused, watching
 
 LINE = {"type": "result", "verdict": "identified", "name": "王小明", "event": "e1", "at": "2026-01-01T08:00:00+08:00"}
-TICKET = make_ticket(SECRET, "wall", 60)
+TICKET = make_ticket(SECRET, "wall", 86_400)
 
 
 def cookies_of(browser: httpx.AsyncClient) -> str:
@@ -30,7 +30,7 @@ async def test_the_wall_needs_a_login_or_a_ticket(browser: httpx.AsyncClient) ->
     [
         "",
         "nonsense",
-        make_ticket(SECRET, "setup", 60),
+        make_ticket(SECRET, "setup", 86_400),
         make_ticket("other", "wall", 60),
         make_ticket(SECRET, "wall", -1),
     ],

@@ -54,7 +54,7 @@ async def test_setup_is_for_this_machine_only(app: FastAPI, address: str, host: 
         page = await far.get("/office/setup")
         assert page.status_code == 403
         assert "首次设置密码只能在运行 Rollcall 的电脑上进行" in page.text
-        ticket = make_ticket(SECRET, "setup", 60)
+        ticket = make_ticket(SECRET, "setup", 86_400)
         token = form_token(await far.get("/office/setup", params={"ticket": ticket}))
         refused = await far.post("/office/setup", data={"form_token": token, **NEW})
         assert refused.status_code == 403
