@@ -1,5 +1,6 @@
-"""The message bus: `connect` opens it, `Bus` speaks contracts over it."""
+"""The message bus: `connect` opens it, `Bus` speaks contracts over it. Nothing else opens a NATS connection."""
 
-from shared.bus.bus import BrokerUnreachable, Bus, connect
+from shared.bus.bus import Bus
+from shared.bus.connection import BrokerUnreachable, connect
 
 __all__ = ["BrokerUnreachable", "Bus", "connect"]

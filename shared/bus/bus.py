@@ -1,13 +1,10 @@
-"""The bus: contracts in, contracts out, over NATS. The only module besides `topology` that knows nats-py."""
+"""The bus: contracts in, contracts out, over NATS."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-import msgpack
-import nats
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -15,7 +12,6 @@ from nats.aio.subscription import Subscription
 from nats.errors import (
     ConnectionClosedError,
     NoRespondersError,
-    NoServersError,
     OutboundBufferLimitError,
 )
 from nats.errors import Error as NatsError
@@ -23,34 +19,29 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
-from shared.bus.topology import NEEDS, ensure, inbox_prefix
+from shared.bus.topology import Needs, ensure
+from shared.bus.wire import context, encode_error, error_in, trace
 from shared.contracts.base import Command, ContractError, Event, Message
 from shared.errors import Internal, RollcallError, Unavailable
 
-ERROR_HEADER = "Rollcall-Error"
-TRACE_HEADER = "Rollcall-Trace"
-FIRST_CONNECT_S = 30.0
 PENDING = 4_096
 """messages"""
 
 M = TypeVar("M", bound=Message)
-E = TypeVar("E", bound=Event)
 R = TypeVar("R", bound=Message)
 
 log = structlog.get_logger("bus")
-
-
-class BrokerUnreachable(Exception):
-    """The broker did not answer, or refused this user, within FIRST_CONNECT_S."""
 
 
 class Bus:
     """One NATS connection that speaks contracts. Open with `connect`, one per process for events and commands;
     a second one where frames flow, because they share a write buffer."""
 
-    def __init__(self, client: Client, service: str) -> None:
+    def __init__(self, client: Client, service: str, needs: Needs) -> None:
+        """`needs`: the streams to make again after a reconnect."""
         self._client = client
         self._service = service
+        self._needs = needs
         self._js: JetStreamContext = client.jetstream(timeout=5.0)
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +83,7 @@ class Bus:
         if not self.is_connected:
             return False
         try:
-            await self._client.publish(subject, message.encode() if message else b"", headers=_trace())
+            await self._client.publish(subject, message.encode() if message else b"", headers=trace())
         except (OutboundBufferLimitError, ConnectionClosedError):
             return False
         return True
@@ -106,7 +97,7 @@ class Bus:
 
     async def record_bytes(self, subject: str, event_id: str, body: bytes, timeout: float = 5.0) -> None:
         """As `record`, for an event that is already encoded (the outbox)."""
-        headers = {"Nats-Msg-Id": event_id, **(_trace() or {})}
+        headers = {"Nats-Msg-Id": event_id, **(trace() or {})}
         try:
             await self._js.publish(subject, body, headers=headers, timeout=timeout)
         except (
@@ -126,11 +117,11 @@ class Bus:
         """A request on a subject that carries an address; see `ask`."""
         body = message.encode() if message else b""
         try:
-            answer = await self._client.request(subject, body, timeout=timeout, headers=_trace())
+            answer = await self._client.request(subject, body, timeout=timeout, headers=trace())
         except (NatsTimeout, NoRespondersError, ConnectionClosedError, OutboundBufferLimitError) as e:
             raise Unavailable(en=f"no answer on {subject}: {type(e).__name__}") from e
-        if answer.headers and ERROR_HEADER in answer.headers:
-            raise _decode_error(answer.headers[ERROR_HEADER], answer.data)
+        if error := error_in(answer):
+            raise error
         return reply.decode(answer.data)
 
     # ---- listening
@@ -168,7 +159,7 @@ class Bus:
 
         async def receive(message: Msg) -> None:
             await room.acquire()
-            self._spawn(work(message))
+            self.spawn(work(message))
 
         await self._subscribe(subject, receive, queue=queue)
 
@@ -177,7 +168,7 @@ class Bus:
 
         async def receive(message: Msg) -> None:
             try:
-                with structlog.contextvars.bound_contextvars(**_context(message)):
+                with structlog.contextvars.bound_contextvars(**context(message)):
                     await handler(message_type.decode(message.data), message.subject)
             except ContractError as error:
                 log.warning("message refused", subject=message.subject, reason=str(error))
@@ -193,30 +184,31 @@ class Bus:
         await self.written()
 
     async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> None:
-        with structlog.contextvars.bound_contextvars(**_context(message)):
+        with structlog.contextvars.bound_contextvars(**context(message)):
             try:
                 body, headers = (await handler(message)).encode(), None
             except RollcallError as error:
-                body, headers = _encode_error(error)
+                body, headers = encode_error(error)
             except ContractError as error:
                 log.warning("message refused", subject=message.subject, reason=str(error))
-                body, headers = _encode_error(Internal("内部错误", f"contract: {error}"))
+                body, headers = encode_error(Internal("内部错误", f"contract: {error}"))
             except Exception:
                 log.exception("handler failed", subject=message.subject)
-                body, headers = _encode_error(Internal("内部错误", "internal error"))
+                body, headers = encode_error(Internal("内部错误", "internal error"))
             if self.is_connected and message.reply:
                 await self._client.publish(message.reply, body, headers=headers)
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the background; `close` waits for it."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _reconnected(self) -> None:
+    async def reconnected(self) -> None:
         """Streams in memory are gone after a broker restart: make them again, then tell the service."""
         for attempt in range(20):
             try:
-                await ensure(self._js, NEEDS[self._service])
+                await ensure(self._js, self._needs)
                 break
             except Exception as error:
                 log.warning("streams not ready", attempt=attempt, reason=repr(error))
@@ -241,86 +233,3 @@ class Bus:
         with contextlib.suppress(NatsError, TimeoutError):
             await self.written(timeout=1)
         await self._client.close()
-
-
-@asynccontextmanager
-async def connect(url: str, service: str, password: str, *, name: str = "", frames: bool = False) -> AsyncIterator[Bus]:
-    """Open the bus as a service (see topology.NEEDS). `frames`: a second connection, which needs no streams.
-
-    Raises BrokerUnreachable after FIRST_CONNECT_S; later it reconnects for ever, and if the client gives up
-    for good, the process is told through a cancelled main task rather than left limping.
-    """
-    main = asyncio.current_task()
-    holder: list[Bus] = []
-    closing = False
-
-    async def on_error(error: Exception) -> None:
-        log.warning("nats", reason=repr(error))
-
-    async def on_disconnect() -> None:
-        if not closing:
-            log.warning("broker is away")
-
-    async def on_reconnect() -> None:
-        if holder and not frames:
-            holder[0]._spawn(holder[0]._reconnected())
-
-    async def on_closed() -> None:
-        if not closing and main is not None:
-            log.error("broker connection closed for good")
-            main.cancel()
-
-    try:
-        async with asyncio.timeout(FIRST_CONNECT_S):
-            client = await nats.connect(
-                url,
-                user=service,
-                password=password,
-                name=name or service,
-                inbox_prefix=inbox_prefix(service).encode(),
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.5,
-                connect_timeout=2,
-                ping_interval=10,
-                max_outstanding_pings=2,
-                error_cb=on_error,
-                disconnected_cb=on_disconnect,
-                reconnected_cb=on_reconnect,
-                closed_cb=on_closed,
-            )
-    except (TimeoutError, NoServersError, NatsError) as error:
-        raise BrokerUnreachable(f"no NATS broker at {url}: {error!r}") from error
-    bus = Bus(client, service)
-    holder.append(bus)
-    try:
-        if not frames:
-            await ensure(bus.js, NEEDS[service])
-        yield bus
-    finally:
-        closing = True
-        await bus.close()
-
-
-def _trace() -> dict[str, str] | None:
-    """The correlation id of the work at hand, as a header."""
-    trace = structlog.contextvars.get_contextvars().get("trace")
-    return {TRACE_HEADER: str(trace)} if trace else None
-
-
-def _context(message: Msg) -> dict[str, str]:
-    trace = (message.headers or {}).get(TRACE_HEADER)
-    return {"trace": trace} if trace else {}
-
-
-def _encode_error(error: RollcallError) -> tuple[bytes, dict[str, str]]:
-    body: bytes = msgpack.packb({"zh": error.zh, "en": error.en, "field": error.field, "number": error.number})
-    return body, {ERROR_HEADER: error.code}
-
-
-def _decode_error(code: str, body: bytes) -> RollcallError:
-    try:
-        words = msgpack.unpackb(body)
-        kind = RollcallError.by_code.get(code, Internal)
-        return kind(words["zh"], words["en"], field=words["field"], number=words["number"])
-    except Exception:
-        return Internal("内部错误", f"unreadable error {code!r}")
