@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -43,6 +44,8 @@ FLOOD_S = 0.03
 BURST = 20.0
 """frames"""
 OUTBOX = 32
+WATCHED = 64
+"""events of one stream whose punch was or will be told: more than the people in view at a time"""
 LONGEST_WAIT_S = 2.0
 """however busy the pool, a source is asked for a frame this often"""
 PUNCH_S = 20.0
@@ -55,7 +58,7 @@ class Stream:
     def __init__(self, gateway: "Gateway", socket: WebSocket, origin: Origin) -> None:
         self._gateway, self._socket, self._origin = gateway, socket, origin
         self._outbox: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(OUTBOX)
-        self._watched: set[str] = set()
+        self._told: deque[str] = deque(maxlen=WATCHED)
         self._tasks: set[asyncio.Task[None]] = set()
         self._credit, self._counted_at = BURST, time.monotonic()
 
@@ -116,8 +119,8 @@ class Stream:
         self._say(message)
         self._later(self._pass_on(result, message))
         for face in result.faces:
-            if face.verdict is Verdict.IDENTIFIED and face.event_id not in self._watched:
-                self._watched.add(face.event_id)
+            if face.verdict is Verdict.IDENTIFIED and face.event_id not in self._told:
+                self._told.append(face.event_id)
                 self._later(self._tell_punch(face.event_id))
 
     async def _pass_on(self, result: Result, message: dict[str, Any]) -> None:
@@ -128,7 +131,8 @@ class Stream:
     async def _tell_punch(self, event_id: str) -> None:
         outcome = await self._gateway.settlements.wait(event_id, PUNCH_S)
         if outcome is None:
-            self._watched.discard(event_id)
+            with contextlib.suppress(ValueError):  # ask again when the face is seen again
+                self._told.remove(event_id)
             return
         message = punch_item(outcome, self._gateway.zone)
         log.info("punch shown", state=message["state"], source=self._origin.source, trace=frame_of_event(event_id))
