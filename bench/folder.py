@@ -22,6 +22,16 @@ class Embedded:
     people: NDArray[np.intp]
     without_face: int
 
+    def save(self, path: Path) -> None:
+        """As .npz."""
+        np.savez(path, vectors=self.vectors, people=self.people, without_face=self.without_face)
+
+    @staticmethod
+    def load(path: Path) -> "Embedded":
+        """What `save` wrote."""
+        with np.load(path) as kept:
+            return Embedded(kept["vectors"], kept["people"], int(kept["without_face"]))
+
 
 def photos(folder: Path) -> Iterator[tuple[int, Path]]:
     """(number of the person, photo), person by person."""

@@ -1,6 +1,6 @@
 """Error rates of embeddings, one to one and one to many."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,13 @@ def pairs(embedded: Embedded) -> tuple[Cosines, Cosines]:
     cosines = (embedded.vectors @ embedded.vectors.T)[upper]
     same = (embedded.people[:, None] == embedded.people[None])[upper]
     return np.sort(cosines[same])[::-1], np.sort(cosines[~same])[::-1]
+
+
+def centred(embedded: Embedded) -> Embedded:
+    """As a gallery of everybody's first photo sees them: its mean taken off (shared/vision/centring.py)."""
+    first = np.unique(embedded.people, return_index=True)[1]
+    vectors = embedded.vectors - embedded.vectors[first].mean(axis=0)
+    return replace(embedded, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 @dataclass(frozen=True, slots=True)

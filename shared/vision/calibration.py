@@ -35,6 +35,8 @@ class Calibration:
     fars: tuple[float, ...]
     cosines: tuple[float, ...]
     slope: float
+    centred: tuple[float, ...] = ()
+    """cosines from the gallery's centre with the same FARs (shared/vision/centring.py); empty if not measured"""
 
     def far_at(self, cosine: float) -> float:
         """Share of pairs of different people that reach this cosine."""
@@ -70,7 +72,7 @@ def calibration(model_id: str, people: People = "alike") -> Calibration:
     """A table of a model. Raises KeyError for a model that was never measured."""
     text = resources.files(__package__).joinpath("calibration.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)["model"][model_id][people]
-    return Calibration(tuple(table["fars"]), tuple(table["cosines"]), table["slope"])
+    return Calibration(tuple(table["fars"]), tuple(table["cosines"]), table["slope"], tuple(table.get("centred", ())))
 
 
 def threshold_for(fpir: float, faces: int, model_id: str) -> float:
