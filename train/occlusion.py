@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shared.vision.aligner import SIDE
-from shared.vision.occlusion import LAYER, PARTS, OcclusionHead, part_masks
+from shared.vision.occlusion import CELLS, LAYER, PARTS, OcclusionHead, part_masks
 from shared.vision.runtime import Network, RuntimeSettings
 from shared.vision.weights import Weights
 from train.occluded_faces import ENLARGED, ORIGIN, Portrait, portraits, sample
 from train.occluders import Floats, MaskTemplate, Painter, Props, mask_templates
 
-CELLS = 14
 HIDDEN, SECOND = 24, 16
 OUTPUT = Path(__file__).parents[1] / "shared" / "vision" / "weights_own" / "occlusion.npz"
 

@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 
 # The layer of SFace that the head looks at, 512×14×14.
 LAYER = "conv_12_relu"
+CELLS = 14
 
 # Mesh points whose convex hull is the part; left is the picture's left, as in Baidu's `landmark`.
 PARTS: dict[str, tuple[int, ...]] = {
@@ -52,7 +53,7 @@ def part_masks(mesh: Floats, side: int = 112) -> Floats:
 
 
 class OcclusionHead:
-    """Reads occlusion off the recogniser's feature map. Plain numpy: 3 Mflop a face."""
+    """Reads occlusion off the recogniser's feature map. 3 million multiplications a face."""
 
     def __init__(self, weights: Path | None = None) -> None:
         """`weights`: an .npz of train/occlusion.py; default: the one that is delivered."""
@@ -68,17 +69,24 @@ class OcclusionHead:
 
     def cells(self, features: Floats) -> Floats:
         """N×14×14: how likely something lies before the face in each place, 0–1."""
-        own = self._arrays
-        hidden = np.einsum("oc,nchw->nohw", own["w1"], features, optimize=True) + own["b1"][:, None, None]
-        around = _neighbours(np.maximum(hidden, 0))
-        seen = np.einsum("ocij,nchwij->nohw", own["w2"], around, optimize=True) + own["b2"][:, None, None]
-        logits = np.einsum("o,nohw->nhw", own["w3"], np.maximum(seen, 0)) + own["b3"]
-        likely: Floats = 1 / (1 + np.exp(-logits))
+        own, count = self._arrays, len(features)
+        hidden = _product(own["w1"], features.reshape(count, -1, CELLS * CELLS)) + own["b1"][:, None]
+        around = _neighbours(np.maximum(hidden, 0).reshape(count, -1, CELLS, CELLS))
+        seen = _product(own["w2"].reshape(len(own["w2"]), -1), around) + own["b2"][:, None]
+        logits = own["w3"] @ np.maximum(seen, 0) + own["b3"]
+        likely: Floats = (1 / (1 + np.exp(-logits))).reshape(count, CELLS, CELLS)
         return likely
 
 
+def _product(weights: Floats, maps: Floats) -> Floats:
+    """O×C times each of N×C×K. By OpenCV: numpy's wakes a thread on every core, for half a millisecond of work."""
+    rows: Floats = np.stack([cv2.gemm(weights, one, 1.0, None, 0.0) for one in maps])
+    return rows
+
+
 def _neighbours(maps: Floats) -> Floats:
-    """N×C×H×W → N×C×H×W×3×3, zeros outside."""
+    """N×C×14×14 → N×9C×196: each place with its eight neighbours, zeros outside."""
     padded = np.pad(maps, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows: Floats = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
-    return windows
+    shifted = [padded[:, :, y : y + CELLS, x : x + CELLS] for y in range(3) for x in range(3)]
+    stacked: Floats = np.stack(shifted, axis=2).reshape(len(maps), -1, CELLS * CELLS)
+    return stacked

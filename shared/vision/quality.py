@@ -25,6 +25,8 @@ NOSE_LEVER = 1.75
 # 112 px. Between them lies the scale 0–1. The limit 0.7 is then a blur of about 2.2 px, at which a face still has
 # a cosine of 0.82 with its sharp self; at 3 px (0.83) it is 0.70. Measured on 51 LFW and 11 sample photos.
 SHARP, SMEARED = 0.3, 0.9
+# (down, right) to the neighbour: up and down, sideways, both diagonals.
+DIRECTIONS = ((1, 0), (0, 1), (1, 1), (1, -1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +124,41 @@ def illumination(aligned: Pixels) -> float:
 def blur(aligned: Pixels) -> float:
     """How little a further blur changes the face: Crete et al. 2007, "The Blur Effect", 0 sharp to 1 blurred.
 
-    On the aligned face, so it says how much detail reaches the recogniser, whatever the size of the picture. Both
-    directions are measured and the worse counts: a shaken camera blurs only one.
+    On the aligned face, so it says how much detail reaches the recogniser, whatever the size of the picture. Four
+    directions are measured and the worst counts: a shaken camera blurs only one.
     """
     grey = cv2.cvtColor(aligned, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    return _scaled(max(_blur_along(grey, axis) for axis in (0, 1)))
+    return _scaled(max(_blur_along(grey, down, right) for down, right in DIRECTIONS))
 
 
 def _scaled(effect: float) -> float:
     return min(1.0, max(0.0, (effect - SHARP) / (SMEARED - SHARP)))
 
 
-def _blur_along(grey: Floats, axis: int) -> float:
-    window = (1, 9) if axis == 0 else (9, 1)
-    sharp = np.abs(np.diff(grey, axis=axis))
-    soft = np.abs(np.diff(cv2.blur(grey, window), axis=axis))
+def _blur_along(grey: Floats, down: int, right: int) -> float:
+    """Share of the steps between neighbours in this direction that a blur of nine pixels along it takes away."""
+    sharp = _steps(grey, down, right)
+    soft = _steps(_smeared(grey, down, right), down, right)
     total = float(sharp.sum())
     return 1.0 if total == 0 else 1.0 - float(np.maximum(sharp - soft, 0).sum()) / total
+
+
+def _steps(grey: Floats, down: int, right: int) -> Floats:
+    height, width = grey.shape
+    one = grey[: height - down, max(0, -right) : width - max(0, right)]
+    other = grey[down:, max(0, right) : width - max(0, -right)]
+    steps: Floats = np.abs(other - one)
+    return steps
+
+
+def _smeared(grey: Floats, down: int, right: int) -> Floats:
+    if not (down and right):
+        smeared: Floats = cv2.blur(grey, (1, 9) if down else (9, 1))
+        return smeared
+    # Seven pixels of a diagonal are as long as nine in a row (7·√2 ≈ 9.9).
+    line = np.eye(7, dtype=np.float32) / 7
+    diagonal: Floats = cv2.filter2D(grey, -1, line if right > 0 else line[:, ::-1])
+    return diagonal
 
 
 def completeness(box: Floats, width: int, height: int) -> int:

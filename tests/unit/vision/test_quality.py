@@ -47,6 +47,13 @@ def test_a_shaken_camera_counts_as_blurred(engine: FaceEngine, photo: np.ndarray
     assert face(engine, cv2.blur(photo, kernel)).quality.blur > face(engine, photo).quality.blur + 0.4
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_camera_shaken_aslant_counts_as_blurred_too(engine: FaceEngine, photo: np.ndarray, side: int) -> None:
+    length = int(face(engine, photo).box.width * 0.12)
+    kernel = np.eye(length, dtype=np.float32)[::side] / length
+    assert face(engine, cv2.filter2D(photo, -1, kernel)).quality.blur > face(engine, photo).quality.blur + 0.35
+
+
 def test_a_tiny_face_is_blurred_whatever_its_pixels(engine: FaceEngine, photo: np.ndarray) -> None:
     tiny = cv2.resize(photo, None, fx=0.1, fy=0.1, interpolation=cv2.INTER_AREA)
     assert face(engine, tiny).quality.blur > face(engine, photo).quality.blur + 0.2
