@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from bench.folder import Embedded, embed
-from bench.rates import Cosines, OneToMany, centred, one_to_many, pairs
+from shared.evaluation.folder import Embedded, embed
+from shared.evaluation.rates import Cosines, OneToMany, centred, one_to_many, pairs
 from shared.vision.calibration import People
 from shared.vision.detector import DetectorSettings
 from shared.vision.engine import EngineSettings, FaceEngine
