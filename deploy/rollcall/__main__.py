@@ -83,6 +83,17 @@ def _ask_password() -> str:
     return str(click.prompt("New password", hide_input=True, confirmation_prompt=True))
 
 
+@main.command("eval")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the report and plots here.")
+@click.option("--flip", is_flag=True, help="Embed the mirrored face as well.")
+def evaluate(folder: Path, out: Path | None, flip: bool) -> None:
+    """Measure the error rates on FOLDER, which holds one folder of photos for each person."""
+    from rollcall.evaluate import evaluate as run_evaluate
+
+    run_evaluate(folder, out, flip=flip)
+
+
 @main.group()
 def device() -> None:
     """Authorise, list and revoke terminals of a running system."""

@@ -22,7 +22,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 DEFAULT_FPIR: Final = 0.003
 ACCEPTED_FAR: Final = 1e-4  # where score100 is 80 and score1 is 0.6, among `mixed` people
@@ -35,6 +35,8 @@ class Calibration:
     fars: tuple[float, ...]
     cosines: tuple[float, ...]
     slope: float
+    centred: tuple[float, ...] = ()
+    """cosines from the gallery's centre with the same FARs (shared/vision/centring.py); empty if not measured"""
 
     def far_at(self, cosine: float) -> float:
         """Share of pairs of different people that reach this cosine."""
@@ -70,7 +72,7 @@ def calibration(model_id: str, people: People = "alike") -> Calibration:
     """A table of a model. Raises KeyError for a model that was never measured."""
     text = resources.files(__package__).joinpath("calibration.toml").read_text(encoding="utf-8")
     table = tomllib.loads(text)["model"][model_id][people]
-    return Calibration(tuple(table["fars"]), tuple(table["cosines"]), table["slope"])
+    return Calibration(tuple(table["fars"]), tuple(table["cosines"]), table["slope"], tuple(table.get("centred", ())))
 
 
 def threshold_for(fpir: float, faces: int, model_id: str) -> float:
@@ -83,6 +85,36 @@ def fpir_at(threshold: float, faces: int, model_id: str) -> float:
     """Share of strangers that a gallery of `faces` embeddings takes for somebody at this cosine."""
     far = min(calibration(model_id).far_at(threshold), 1 - 1e-12)
     return -math.expm1(max(0, faces) * math.log1p(-far))
+
+
+class Words(NamedTuple):
+    """One sentence for the office, twice."""
+
+    zh: str
+    en: str
+
+
+def promise(fpir: float, faces: int) -> Words:
+    """What a threshold set from this FPIR means, for a library of `faces` faces."""
+    if faces < 1:
+        return Words("人脸库是空的，不会认出任何人", "The library is empty: nobody is taken for anybody")
+    many, of = _share(fpir)
+    strangers = "stranger in {} is" if many == "1" else "strangers in {} are"
+    photos = f"{faces:,} face{'' if faces == 1 else 's'}"
+    return Words(
+        f"库中有 {faces:,} 张人脸时，每 {of:,} 个陌生人中最多有 {many} 人会被误认为库中的人",
+        f"With {photos}, at most {many} {strangers.format(f'{of:,}')} taken for somebody",
+    )
+
+
+def _share(rate: float) -> tuple[str, int]:
+    """3 in 1,000 for 0.003: the smallest power of ten that makes it a whole number, or two digits of it."""
+    for power in range(1, 7):
+        count = rate * 10**power
+        if round(count) >= 1 and math.isclose(count, round(count), rel_tol=1e-9):
+            return f"{round(count):,}", 10**power
+    power = max(1, math.ceil(-math.log10(rate)))
+    return f"{math.ceil(rate * 10 ** (power + 1)) / 10:g}", 10**power
 
 
 def score100(cosine: float, model_id: str) -> float:

@@ -1,20 +1,26 @@
 """The whole way from a picture to faces with embeddings. Blocking: its caller gives it a thread of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from enum import Flag, auto
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.vision.aligner import SIDE, TEMPLATE, align
+from shared.vision.attributes import AgeEstimator, Gender, GenderEstimator, age_chip, gender_chip
 from shared.vision.detector import Detections, Detector, DetectorSettings
-from shared.vision.embedder import Embedder
 from shared.vision.mesh import Mesh, five
 from shared.vision.quality import Quality, measure
 from shared.vision.runtime import Pixels, Precision, RuntimeSettings
+from shared.vision.seeing import SeeingEmbedder
+from shared.vision.turning import find_turned
 from shared.vision.weights import Weights
+
+Floats = NDArray[np.float32]
 
 Watch = Callable[[str], AbstractContextManager[None]]
 
@@ -22,6 +28,18 @@ Watch = Callable[[str], AbstractContextManager[None]]
 def unwatched(stage: str) -> AbstractContextManager[None]:
     """Nobody wants to know how long the stage takes."""
     return nullcontext()
+
+
+class Fields(Flag):
+    """What to find out about each face, besides its box, points, mesh and the quality that costs next to nothing."""
+
+    NONE = 0
+    OCCLUSION = auto()
+    """what covers each part; comes with the embedding, and costs as much as one where none is wanted"""
+    AGE = auto()
+    GENDER = auto()
+    TURNED = auto()
+    """if no face surely stands upright, look for one on its side or on its head; up to four detections"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,70 +71,110 @@ class Box:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
-    """One face: `points` 5×2 f32 (eye, eye, nose, mouth corner, mouth corner, from the picture's left), `embedding`
-    128 f32 of length 1 or None."""
+    """One face: `points` 5×2 f32 (eye, eye, nose, mouth corner, mouth corner, from the face's right), `embedding`
+    128 f32 of length 1 or None; `mesh` 468×3 f32 or None where the mesh sees no face. Landmarks and open eyes are
+    read off the mesh (shared/vision/landmarks.py, eyes.py) by who wants them. `age` in years."""
 
     box: Box
-    points: NDArray[np.float32]
+    points: Floats
     score: float
     quality: Quality
-    embedding: NDArray[np.float32] | None = None
+    embedding: Floats | None = None
+    mesh: Floats | None = None
+    age: float | None = None
+    gender: Gender | None = None
 
 
 class FaceEngine:
-    """Detector, mesh, aligner, quality, embedder. One thread at a time may use it."""
+    """Detector, mesh, aligner, quality, embedder, and the attributes that are asked for. For one thread at a time."""
 
     def __init__(self, weights: Weights, settings: EngineSettings = EngineSettings()) -> None:
-        """Loads and compiles the networks (about 1 s). Raises a WeightError."""
+        """Loads and compiles the networks (about 1 s; age and gender when first asked for). Raises a WeightError."""
         cv2.setNumThreads(settings.threads)  # of the whole process; else every warp wakes all cores
-        runtime = RuntimeSettings(settings.threads, settings.precision)
-        self._detector = Detector(weights.find("yunet"), runtime, settings.detector)
-        self._mesh = Mesh(weights.find("face_landmark"), runtime) if settings.mesh else None
-        self._embedder = Embedder(weights.find("sface"), runtime, flip=settings.flip)
+        self._weights, self._runtime = weights, RuntimeSettings(settings.threads, settings.precision)
+        self._detector = Detector(weights.find("yunet"), self._runtime, settings.detector)
+        self._mesh = Mesh(weights.find("face_landmark"), self._runtime) if settings.mesh else None
+        self._embedder = SeeingEmbedder(weights.find("sface"), self._runtime, flip=settings.flip)
 
     @property
     def model_id(self) -> str:
         """Which numbers these are; stored with every embedding, and only equal ones are compared."""
         return self._embedder.model_id
 
+    @cached_property
+    def _age(self) -> AgeEstimator:
+        return AgeEstimator(self._weights.find("age"), self._runtime)
+
+    @cached_property
+    def _gender(self) -> GenderEstimator:
+        return GenderEstimator(self._weights.find("gender"), self._runtime)
+
     def analyze(
         self,
         picture: Pixels,
         *,
         max_faces: int,
+        fields: Fields = Fields.OCCLUSION,
         embed: bool | Callable[[Box], bool] = True,
         watch: Watch = unwatched,
     ) -> tuple[Face, ...]:
         """The largest faces of a BGR picture H×W×3, largest first; embedded are all, none, or those `embed` wants.
 
-        `watch` is entered around each stage (detect, points, align, embed) with its name.
+        Occlusion is measured of the faces that are embedded; with `embed=False`, of all. `watch` is entered around
+        each stage (detect, points, align, quality, embed, attributes) with its name.
         """
         with watch("detect"):
-            found = _largest(self._detector(picture), max_faces)
+            found = _largest(self._found(picture, fields), max_faces)
         with watch("points"):
-            found = self._with_better_points(picture, found)
+            found, meshes = self._with_mesh(picture, found)
         with watch("align"):
             aligned = [align(picture, points) for points in found.points]
         with watch("quality"):
-            faces = [_face(picture, found, i, crop) for i, crop in enumerate(aligned)]
+            faces = [_face(picture, found, i, crop, meshes[i]) for i, crop in enumerate(aligned)]
         with watch("embed"):
-            chosen = [i for i, face in enumerate(faces) if (embed(face.box) if callable(embed) else embed)]
-            return tuple(self._embedded(faces, aligned, chosen) if chosen else faces)
+            faces = self._looked_at(faces, aligned, embed, fields)
+        with watch("attributes"):
+            return tuple(self._with_attributes(picture, faces, fields))
 
-    def _with_better_points(self, picture: Pixels, found: Detections) -> Detections:
+    def _found(self, picture: Pixels, fields: Fields) -> Detections:
+        return find_turned(self._detector, picture) if Fields.TURNED in fields else self._detector(picture)
+
+    def _with_mesh(self, picture: Pixels, found: Detections) -> tuple[Detections, list[Floats | None]]:
+        """The mesh of each face, and its five points in place of the detector's."""
         if self._mesh is None:
-            return found
-        points = found.points.copy()
-        for i, box in enumerate(found.boxes):
-            mesh = self._mesh(picture, box, points[i])
-            if mesh is not None:
-                points[i] = five(mesh)
-        return replace(found, points=points)
+            return found, [None] * len(found)
+        meshes = [self._mesh(picture, box, points) for box, points in zip(found.boxes, found.points, strict=True)]
+        points = [five(mesh) if mesh is not None else found.points[i] for i, mesh in enumerate(meshes)]
+        return replace(found, points=np.stack(points) if points else found.points), meshes
 
-    def _embedded(self, faces: list[Face], aligned: list[Pixels], chosen: list[int]) -> list[Face]:
-        vectors = self._embedder(np.stack([aligned[i] for i in chosen]))
-        vector_of = dict(zip(chosen, vectors, strict=True))
-        return [replace(f, embedding=vector_of[i].copy()) if i in vector_of else f for i, f in enumerate(faces)]
+    def _looked_at(
+        self, faces: list[Face], aligned: list[Pixels], embed: bool | Callable[[Box], bool], fields: Fields
+    ) -> list[Face]:
+        chosen = [i for i, face in enumerate(faces) if (embed(face.box) if callable(embed) else embed)]
+        if embed is False and Fields.OCCLUSION in fields:
+            chosen = list(range(len(faces)))
+        if chosen:
+            self._look(faces, chosen, np.stack([aligned[i] for i in chosen]), fields, keep=embed is not False)
+        return faces
+
+    def _look(self, faces: list[Face], chosen: list[int], crops: Pixels, fields: Fields, *, keep: bool) -> None:
+        """Changes the chosen faces in the list; `keep`: with their embeddings."""
+        vectors, covers = self._embedder.look(crops, occlusion=Fields.OCCLUSION in fields)
+        for row, i in enumerate(chosen):
+            quality = replace(faces[i].quality, occlusion=covers[row]) if covers else faces[i].quality
+            faces[i] = replace(faces[i], quality=quality, embedding=vectors[row].copy() if keep else None)
+
+    def _with_attributes(self, picture: Pixels, faces: list[Face], fields: Fields) -> list[Face]:
+        seen = [(i, face.mesh) for i, face in enumerate(faces) if face.mesh is not None]
+        if not seen or not fields & (Fields.AGE | Fields.GENDER):
+            return faces
+        meshes, which = [mesh for _, mesh in seen], [i for i, _ in seen]
+        ages = self._age(_chips(age_chip, picture, meshes)) if Fields.AGE in fields else ()
+        genders = self._gender(_chips(gender_chip, picture, meshes)) if Fields.GENDER in fields else ()
+        for row, i in enumerate(which):
+            age, gender = ages[row] if ages else None, genders[row] if genders else None
+            faces[i] = replace(faces[i], age=age, gender=gender)
+        return faces
 
     def warm_up(self) -> None:
         """One run of each network at camera size, so that the first visitor does not pay for memory and code."""
@@ -124,7 +182,11 @@ class FaceEngine:
         self._detector(frame)
         if self._mesh is not None:
             self._mesh(frame, np.array([200, 100, 150, 200], np.float32), TEMPLATE)
-        self._embedder(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+        self._embedder.look(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+
+
+def _chips(cut: Callable[[Pixels, Floats], Pixels], picture: Pixels, meshes: Sequence[Floats]) -> Pixels:
+    return np.stack([cut(picture, mesh) for mesh in meshes])
 
 
 def _largest(found: Detections, count: int) -> Detections:
@@ -132,7 +194,8 @@ def _largest(found: Detections, count: int) -> Detections:
     return found.take(np.argsort(-areas, kind="stable")[:count])
 
 
-def _face(picture: Pixels, found: Detections, i: int, aligned: Pixels) -> Face:
+def _face(picture: Pixels, found: Detections, i: int, aligned: Pixels, mesh: Floats | None) -> Face:
     box = found.boxes[i]
-    quality = measure(picture, box, found.points[i], aligned)
-    return Face(Box(*(float(value) for value in box)), found.points[i], float(found.scores[i]), quality)
+    quality = measure(picture, box, found.points[i], aligned, mesh)
+    place = Box(*(float(value) for value in box))
+    return Face(place, found.points[i], float(found.scores[i]), quality, mesh=mesh)

@@ -21,6 +21,10 @@ MARGIN = 1.5
 # Vertices around each eye, the nose tip and the mouth corners, in the detector's order.
 FIVE = ((33, 133, 159, 145), (263, 362, 386, 374), (1,), (61,), (291,))
 
+# The detector's points lean towards an upright face; where they were off by more than this (radians, 10°), the mesh
+# looks again along its own axis.
+LEANING = 0.175
+
 
 class Mesh:
     """Looks closely at one face. For one thread at a time."""
@@ -29,19 +33,30 @@ class Mesh:
         self._network = Network(model, [1, SIDE, SIDE, 3], runtime, rgb=True, layout="NHWC", scale=255.0)
 
     def __call__(self, picture: Pixels, box: Floats, points: Floats) -> Floats | None:
-        """468×2 points in picture pixels, for a face with this box and these five points; None if it is no face."""
-        matrix = _into_crop(box, _turn(points))
+        """468×3 points of a face with this box and these five points; None if it is no face.
+
+        In picture pixels; the third is the depth, smaller towards the camera, 0 about the middle of the head.
+        """
+        turn = _turn(points)
+        mesh = self._look(picture, box, turn)
+        if mesh is None or abs(_turn(five(mesh)) - turn) < LEANING:
+            return mesh
+        return self._look(picture, box, _turn(five(mesh)))
+
+    def _look(self, picture: Pixels, box: Floats, turn: float) -> Floats | None:
+        """With the crop turned by this angle (radians)."""
+        matrix = _into_crop(box, turn)
         crop = cv2.warpAffine(picture, matrix, (SIDE, SIDE), flags=cv2.INTER_LINEAR)
         outputs = self._network(crop[None]).values()
         face, confidence = max(outputs, key=np.size), min(outputs, key=np.size)
         if confidence.item() < 0:  # a logit: as likely a face as not
             return None
-        return _out_of_crop(face.reshape(POINTS, 3)[:, :2], matrix)
+        return _out_of_crop(face.reshape(POINTS, 3), matrix)
 
 
 def five(mesh: Floats) -> Floats:
     """5×2: the middle of each eye, nose tip, mouth corners, from the picture's left."""
-    return np.stack([mesh[list(vertices)].mean(axis=0) for vertices in FIVE])
+    return np.stack([mesh[list(vertices), :2].mean(axis=0) for vertices in FIVE])
 
 
 def _turn(points: Floats) -> float:
@@ -62,4 +77,6 @@ def _into_crop(box: Floats, turn: float) -> NDArray[np.float64]:
 
 def _out_of_crop(points: Floats, matrix: NDArray[np.float64]) -> Floats:
     back = np.linalg.inv(matrix[:, :2])
-    return ((points - matrix[:, 2]) @ back.T).astype(np.float32)
+    flat = (points[:, :2] - matrix[:, 2]) @ back.T
+    depth = points[:, 2:] * np.hypot(back[0, 0], back[1, 0])
+    return np.concatenate([flat, depth], axis=1).astype(np.float32)

@@ -37,14 +37,18 @@ class Network:
         *,
         rgb: bool,
         layout: Literal["NCHW", "NHWC"] = "NCHW",
+        mean: tuple[float, ...] = (),
         scale: float = 1.0,
+        taps: tuple[str, ...] = (),
     ) -> None:
-        """`shape` is in the model's own `layout`, with -1 where it may vary; `rgb` swaps the channels and `scale`
-        divides the values before the first layer."""
+        """`shape` is in the model's own `layout`, with -1 where it may vary; `rgb` swaps the channels, then `mean` is
+        taken off each and `scale` divides, before the first layer. `taps` are inner layers to hand out as well."""
         core = ov.Core()
         model = core.read_model(path)
+        for layer in taps:
+            model.add_outputs(layer)
         model.reshape(shape)
-        model = _taking_pictures(model, rgb=rgb, layout=layout, scale=scale)
+        model = _taking_pictures(model, rgb=rgb, layout=layout, mean=mean, scale=scale)
         compiled = core.compile_model(model, "CPU", _config(settings))
         # An output may have several names (the model's own among them).
         self._outputs = [(name, i) for i, output in enumerate(compiled.outputs) for name in output.get_names()]
@@ -54,10 +58,17 @@ class Network:
         """Runs a batch. The arrays belong to the network and are overwritten by the next call."""
         self._request.set_input_tensor(ov.Tensor(np.ascontiguousarray(pictures), shared_memory=True))
         self._request.infer()
+        return self._results()
+
+    def last(self, name: str) -> NDArray[np.float32]:
+        """One output of the latest run."""
+        return self._results()[name]
+
+    def _results(self) -> dict[str, NDArray[np.float32]]:
         return {name: self._request.get_output_tensor(i).data for name, i in self._outputs}
 
 
-def _taking_pictures(model: ov.Model, *, rgb: bool, layout: str, scale: float) -> ov.Model:
+def _taking_pictures(model: ov.Model, *, rgb: bool, layout: str, mean: tuple[float, ...], scale: float) -> ov.Model:
     # Layout, type and channel order are changed inside the network, where they are fused and vectorised.
     steps = ov.preprocess.PrePostProcessor(model)
     entry = steps.input()
@@ -66,6 +77,8 @@ def _taking_pictures(model: ov.Model, *, rgb: bool, layout: str, scale: float) -
     entry.preprocess().convert_element_type(ov.Type.f32)
     if rgb:
         entry.preprocess().reverse_channels()
+    if mean:
+        entry.preprocess().mean(list(mean))
     if scale != 1.0:
         entry.preprocess().scale(scale)
     return steps.build()

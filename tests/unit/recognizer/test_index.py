@@ -1,11 +1,13 @@
-"""Exact search: whatever is added and removed, the answer is that of brute force."""
+"""Exact search: whatever is added, changes hands and is removed, the answer is that of brute force."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recognizer.index import Index
+from recognizer.index import CENTRED_FROM, Index, likeness
 from shared.contracts.people import GalleryFace, Gender, LibraryDelta, Person
+from shared.vision.centring import plain_scale
+from shared.vision.embedder import model_id
 
 MODEL = "m"
 
@@ -37,22 +39,73 @@ def test_search_equals_brute_force_after_any_history(seed: int) -> None:
             del truth[gone]
             index.apply(LibraryDelta(revision=revision, head=revision, removed_faces=(gone, 10**9)))
         else:
-            owner, vector = int(rng.integers(1, 40)), unit(rng)
-            truth[revision] = (owner, vector)
+            owner, vector, face = int(rng.integers(1, 40)), unit(rng), int(rng.integers(1, revision + 1))
+            truth[face] = (owner, vector)  # a face seen before may change hands
             delta = LibraryDelta(
-                revision=revision, head=revision, people=(a_person(owner),), faces=(a_face(revision, owner, vector),)
+                revision=revision, head=revision, people=(a_person(owner),), faces=(a_face(face, owner, vector),)
             )
             index.apply(delta)
         assert len(index) == len(truth)
+    people = {owner: np.stack([v for o, v in truth.values() if o == owner]) for owner, _ in truth.values()}
+    rows = {owner: likeness(vectors) for owner, vectors in people.items()}
     for _ in range(50):
         probe = unit(rng)
-        cosines = sorted(((float(v @ probe), owner) for owner, v in truth.values()), reverse=True)
+        (cosine, owner), (other, _), *_ = sorted(((float(v @ probe), o) for o, v in rows.items()), reverse=True)
         match = index.search(probe)
         assert match is not None
-        assert match.student_id == cosines[0][1]
-        assert match.cosine == pytest.approx(cosines[0][0], abs=1e-6)
-        other = next(cosine for cosine, owner in cosines if owner != match.student_id)
+        assert match.student_id == owner
+        assert match.cosine == pytest.approx(cosine, abs=1e-6)
         assert match.runner_up == pytest.approx(other, abs=1e-6)
+
+
+def near(vector: NDArray[np.float32], rng: np.random.Generator, share: float = 0.7) -> NDArray[np.float32]:
+    """A unit vector with about this cosine to `vector`."""
+    mixed = share * vector + np.sqrt(1 - share**2) * unit(rng)
+    return (mixed / np.linalg.norm(mixed)).astype(np.float32)
+
+
+def test_several_photos_are_one_likeness_better_than_each() -> None:
+    rng = np.random.default_rng(5)
+    person = unit(rng)
+    photos = np.stack([near(person, rng) for _ in range(5)])
+    assert likeness(photos) @ person > (photos @ person).max() + 0.1
+
+
+def test_somebody_elses_photo_is_left_out() -> None:
+    rng = np.random.default_rng(6)
+    person = unit(rng)
+    photos = np.stack([near(person, rng) for _ in range(3)])
+    assert likeness(np.vstack([photos, unit(rng)])) == pytest.approx(likeness(photos))
+
+
+def test_of_photos_that_all_disagree_all_count() -> None:
+    rng = np.random.default_rng(7)
+    photos = np.stack([unit(rng) for _ in range(4)])
+    mean = photos.mean(axis=0)
+    assert likeness(photos) == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+
+
+def leaning(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
+    """Strangers who lean to one side, as faces do."""
+    vectors = rng.standard_normal((count, 128)).astype(np.float32)
+    vectors[:, 0] += 5
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("count", [CENTRED_FROM - 1, CENTRED_FROM, 400])
+def test_a_large_gallery_is_searched_from_its_centre(count: int) -> None:
+    rng, model = np.random.default_rng(8), model_id(flip=False)
+    gallery, probe, scale = leaning(rng, count), leaning(rng, 1)[0], plain_scale(model_id(flip=False))
+    index = Index(model)
+    index.apply(LibraryDelta(revision=1, head=1, faces=tuple(a_face(n, n, v, model) for n, v in enumerate(gallery))))
+    centre = gallery.mean(axis=0) if count >= CENTRED_FROM else np.zeros(128)
+    rows, seen = gallery - centre, probe - centre
+    cosines = np.sort(rows @ seen / np.linalg.norm(rows, axis=1) / np.linalg.norm(seen))[::-1]
+    match = index.search(probe)
+    assert match is not None
+    assert scale is not None
+    wanted = [scale(c) if count >= CENTRED_FROM else c for c in cosines[:2]]
+    assert [match.cosine, match.runner_up] == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_matrix_grows_past_its_first_size() -> None:

@@ -86,7 +86,7 @@ def test_the_mesh_agrees_with_the_detector_on_an_upright_face(detector: Detector
         found = detector(photo)
         points = mesh(photo, found.boxes[0], found.points[0])
         assert points is not None
-        assert points.shape == (468, 2)
+        assert points.shape == (468, 3)
         assert np.abs(five(points) - found.points[0]).max() < 0.15 * found.boxes[0, 2]
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from shared.vision.engine import Face, FaceEngine
+from shared.vision.engine import Face, FaceEngine, Fields
 from shared.vision.picture import decode
 from shared.vision.quality import Limits, Quality, check, completeness, roll, yaw
 
@@ -20,7 +20,7 @@ def photo(photos: Photos) -> np.ndarray:
 
 
 def face(engine: FaceEngine, picture: np.ndarray) -> Face:
-    return engine.analyze(picture, max_faces=1, embed=False)[0]
+    return engine.analyze(picture, max_faces=1, fields=Fields.NONE, embed=False)[0]
 
 
 def test_good_photos_pass(engine: FaceEngine, photos: Photos) -> None:
@@ -45,6 +45,13 @@ def test_a_shaken_camera_counts_as_blurred(engine: FaceEngine, photo: np.ndarray
     length = int(face(engine, photo).box.width * 0.15)
     kernel = (length, 1) if axis else (1, length)
     assert face(engine, cv2.blur(photo, kernel)).quality.blur > face(engine, photo).quality.blur + 0.4
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_camera_shaken_aslant_counts_as_blurred_too(engine: FaceEngine, photo: np.ndarray, side: int) -> None:
+    length = int(face(engine, photo).box.width * 0.12)
+    kernel = np.eye(length, dtype=np.float32)[::side] / length
+    assert face(engine, cv2.filter2D(photo, -1, kernel)).quality.blur > face(engine, photo).quality.blur + 0.35
 
 
 def test_a_tiny_face_is_blurred_whatever_its_pixels(engine: FaceEngine, photo: np.ndarray) -> None:
@@ -109,14 +116,15 @@ def test_a_face_cut_by_the_edge_is_incomplete(engine: FaceEngine, photos: Photos
 
 
 def test_every_shortcoming_is_listed_with_figure_limit_code_and_words() -> None:
-    bad = Quality(size=30, illumination=10, blur=0.9, completeness=0, yaw=-44, roll=33)
+    bad = Quality(size=30, illumination=10, blur=0.9, completeness=0, yaw=-44, roll=33, pitch=-25)
     failures = check(bad, Limits(completeness=1))
     assert [(failure.check, failure.measured, failure.limit, failure.code) for failure in failures] == [
         ("size", 30, 64, 222213),
         ("completeness", 0, 1, 223116),
-        ("blur", 0.9, 0.7, 223114),
         ("illumination", 10, 40, 223115),
+        ("blur", 0.9, 0.7, 223114),
         ("yaw", -44, 20, 223129),
+        ("pitch", -25, 20, 223129),
         ("roll", 33, 20, 223129),
     ]
     assert all(failure.zh and failure.en for failure in failures)

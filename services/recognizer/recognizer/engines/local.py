@@ -38,8 +38,9 @@ T = TypeVar("T")
 NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
 
 TO_ENROL = Limits()
-TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50)
-"""At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon."""
+TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=50, occlusion=None)
+"""At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
+lowers the chance of being recognised."""
 
 TWICE_ENROLLED_FPIR = 0.0003
 """A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
