@@ -9,6 +9,8 @@ from shared.evaluation.folder import Embedded
 
 Cosines = NDArray[np.float32]
 
+HALVES = 20
+
 
 def pairs(embedded: Embedded) -> tuple[Cosines, Cosines]:
     """(cosines of all pairs of one person, cosines of all pairs of two people), each falling."""
@@ -19,10 +21,15 @@ def pairs(embedded: Embedded) -> tuple[Cosines, Cosines]:
 
 
 def centred(embedded: Embedded) -> Embedded:
-    """As a gallery of everybody's first photo sees them: its mean taken off (shared/vision/centring.py)."""
+    """For pairs: the mean of everybody's first photo taken off, as of a gallery of them (shared/vision/centring.py)."""
     first = np.unique(embedded.people, return_index=True)[1]
-    vectors = embedded.vectors - embedded.vectors[first].mean(axis=0)
-    return replace(embedded, vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    return replace(embedded, vectors=_without(embedded.vectors, embedded.vectors[first].mean(axis=0)))
+
+
+def _without(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    moved: NDArray[np.float32] = vectors - mean
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    return moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +54,43 @@ class OneToMany:
         return float((self.strangers >= threshold).mean())
 
 
-def one_to_many(embedded: Embedded) -> OneToMany:
-    """Gallery: the first photo of each person with two or more. Strangers: the people with one photo."""
-    people, vectors = embedded.people, embedded.vectors
+def one_to_many(embedded: Embedded, *, from_centre: bool = False) -> OneToMany:
+    """Gallery: the first photo of each person with two or more. Strangers: the people with one photo.
+
+    Where everybody has several, HALVES random halves of the people are strangers in turn. `from_centre` takes the
+    gallery's mean off all vectors, as the recognizer does (shared/vision/centring.py); strangers have no part in it.
+    """
+    people = embedded.people
     alone = np.bincount(people)[people] == 1
+    if alone.any() or len(np.unique(people)) < 4:
+        return _searched(embedded, alone, from_centre)
+    rng, known = np.random.default_rng(0), np.unique(people)
+    halves = [np.isin(people, rng.permutation(known)[::2]) for _ in range(HALVES)]
+    return _joined([_searched(embedded, strangers, from_centre) for strangers in halves])
+
+
+def _searched(embedded: Embedded, stranger: NDArray[np.bool_], from_centre: bool) -> OneToMany:
+    people, vectors = embedded.people, embedded.vectors
     first = np.zeros(len(people), bool)
     first[np.unique(people, return_index=True)[1]] = True
-    gallery, probes = first & ~alone, ~first
+    gallery, probes = first & ~stranger, ~first & ~stranger
+    if not gallery.any():
+        return OneToMany(np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, bool), 0)
+    if from_centre:
+        vectors = _without(vectors, vectors[gallery].mean(axis=0))
     found = vectors[probes] @ vectors[gallery].T
     right = people[gallery][found.argmax(1)] == people[probes]
-    strangers = (vectors[alone] @ vectors[gallery].T).max(1) if alone.any() else np.empty(0, np.float32)
+    strangers = (vectors[stranger] @ vectors[gallery].T).max(1)
     return OneToMany(strangers, found.max(1), right, int(gallery.sum()))
+
+
+def _joined(parts: list[OneToMany]) -> OneToMany:
+    return OneToMany(
+        np.concatenate([part.strangers for part in parts]),
+        np.concatenate([part.returning for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        parts[0].gallery,
+    )
 
 
 FOLDS = 10

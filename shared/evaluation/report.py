@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shared.evaluation.folder import Embedded
 from shared.evaluation.plots import Curve, det, histogram
-from shared.evaluation.rates import Cosines, OneToMany, centred, one_to_many, pairs, ten_fold
+from shared.evaluation.rates import Cosines, OneToMany, one_to_many, pairs, ten_fold
 from shared.vision.calibration import threshold_for
 from shared.vision.centring import plain_scale
 from shared.vision.quality import Quality, check
@@ -68,8 +68,8 @@ def _one_to_one_curve(same: Cosines, strangers: Cosines) -> Curve:
 
 
 def identification(embedded: Embedded, model_id: str) -> Section | None:
-    """One to many: the first photo of each person with several is the gallery, people with one photo are strangers."""
-    ways = {"plain": one_to_many(embedded), "centred": one_to_many(centred(embedded))}
+    """One to many, with strangers; who is which: shared/evaluation/rates.py."""
+    ways = {"plain": one_to_many(embedded), "centred": one_to_many(embedded, from_centre=True)}
     plain = ways["plain"]
     if not len(plain.strangers) or not plain.gallery:
         return None

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.vision.runtime import Network, Pixels, RuntimeSettings
+from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 
 Floats = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class Detector:
     """Finds faces. For one thread at a time."""
 
     def __init__(self, model: Path, runtime: RuntimeSettings, settings: DetectorSettings) -> None:
-        self._network = Network(model, [1, 3, -1, -1], runtime, rgb=False)
+        self._network = open_network(model, [1, 3, -1, -1], runtime, rgb=False)
         self._settings = settings
         self._grids: dict[tuple[int, int, int], Floats] = {}
 

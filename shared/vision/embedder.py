@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.vision.runtime import Network, Pixels, RuntimeSettings
+from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 
 DIMENSIONS = 128
 
@@ -18,7 +18,7 @@ class Embedder:
 
     def __init__(self, model: Path, runtime: RuntimeSettings, *, flip: bool) -> None:
         """`flip`: add the embedding of the mirrored face, which costs the same again and errs less."""
-        self._network = Network(model, [-1, 3, 112, 112], runtime, rgb=True)
+        self._network = open_network(model, [-1, 3, 112, 112], runtime, rgb=True)
         self._flip = flip
 
     @property

@@ -15,7 +15,7 @@ from shared.vision.attributes import AgeEstimator, Gender, GenderEstimator, age_
 from shared.vision.detector import Detections, Detector, DetectorSettings
 from shared.vision.mesh import Mesh, five
 from shared.vision.quality import Quality, measure
-from shared.vision.runtime import Pixels, Precision, RuntimeSettings
+from shared.vision.runtime import Device, Pixels, Precision, RuntimeSettings
 from shared.vision.seeing import SeeingEmbedder
 from shared.vision.turning import find_turned
 from shared.vision.weights import Weights
@@ -48,6 +48,8 @@ class EngineSettings:
 
     threads: int = 1
     precision: Precision = "auto"
+    device: Device = "cpu"
+    """where the detector and the embedder run"""
     detector: DetectorSettings = field(default_factory=DetectorSettings)
     mesh: bool = True
     """align by the points of the face mesh instead of the detector's"""
@@ -91,7 +93,7 @@ class FaceEngine:
     def __init__(self, weights: Weights, settings: EngineSettings = EngineSettings()) -> None:
         """Loads and compiles the networks (about 1 s; age and gender when first asked for). Raises a WeightError."""
         cv2.setNumThreads(settings.threads)  # of the whole process; else every warp wakes all cores
-        self._weights, self._runtime = weights, RuntimeSettings(settings.threads, settings.precision)
+        self._weights, self._runtime = weights, RuntimeSettings(settings.threads, settings.precision, settings.device)
         self._detector = Detector(weights.find("yunet"), self._runtime, settings.detector)
         self._mesh = Mesh(weights.find("face_landmark"), self._runtime) if settings.mesh else None
         self._embedder = SeeingEmbedder(weights.find("sface"), self._runtime, flip=settings.flip)

@@ -1,4 +1,5 @@
-"""Turns an int8 block-quantised ONNX file into plain f32, once. The only module that needs the `onnx` package.
+"""Turns an int8 block-quantised ONNX file into plain f32, once. Apart from onnx_runtime.py the only module that
+needs the `onnx` package.
 
 The packaged files keep each weight as int8 plus one scale and zero point for every `block_size` numbers along an
 axis (ONNX operator DequantizeLinear, opset 21), then reshape it. OpenVINO, ONNX Runtime and OpenCV each refuse

@@ -1,23 +1,54 @@
-"""OpenVINO on the CPU: the few settings that both networks share."""
+"""Where networks run: OpenVINO on the CPU, or ONNX Runtime on an NVIDIA card (shared/vision/onnx_runtime.py)."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
+from shared.vision.onnx_runtime import OnnxNetwork
+
 Precision = Literal["auto", "f32", "bf16"]
+Device = Literal["cpu", "cuda", "onnx-cpu"]
 Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
-    """How a network runs. `auto` precision is bf16 where the CPU has instructions for it, else f32."""
+    """How a network runs. `auto` precision is bf16 where the CPU has instructions for it, else f32; ONNX Runtime knows
+    f32 only. `onnx-cpu` is for comparing."""
 
     threads: int = 1
     precision: Precision = "auto"
+    device: Device = "cpu"
+
+
+class Runs(Protocol):
+    """A network, wherever it runs: u8 BGR pictures N×H×W×3 in, named f32 arrays out. For one thread at a time."""
+
+    def __call__(self, pictures: Pixels) -> dict[str, NDArray[np.float32]]:
+        """Runs a batch. The arrays may be overwritten by the next call."""
+
+    def last(self, name: str) -> NDArray[np.float32]:
+        """One output of the latest run."""
+
+
+def open_network(
+    path: Path,
+    shape: list[int],
+    settings: RuntimeSettings,
+    *,
+    rgb: bool,
+    mean: tuple[float, ...] = (),
+    scale: float = 1.0,
+    taps: tuple[str, ...] = (),
+) -> Runs:
+    """An ONNX file where the settings say, with the parameters of Network. Raises MissingRuntime."""
+    if settings.device == "cpu":
+        return Network(path, shape, settings, rgb=rgb, mean=mean, scale=scale, taps=taps)
+    return OnnxNetwork(path, shape, settings.device, settings.threads, rgb=rgb, mean=mean, scale=scale, taps=taps)
 
 
 def best_precision() -> Literal["f32", "bf16"]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shared.vision.embedder import Embedder
 from shared.vision.occlusion import LAYER, Occlusion, OcclusionHead
-from shared.vision.runtime import Network, Pixels, RuntimeSettings
+from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 
 Floats = NDArray[np.float32]
 
@@ -16,7 +16,7 @@ class SeeingEmbedder(Embedder):
     """Embeddings and occlusion of the same faces. For one thread at a time."""
 
     def __init__(self, model: Path, runtime: RuntimeSettings, *, flip: bool) -> None:
-        self._network = Network(model, [-1, 3, 112, 112], runtime, rgb=True, taps=(LAYER,))
+        self._network = open_network(model, [-1, 3, 112, 112], runtime, rgb=True, taps=(LAYER,))
         self._flip = flip
         self._head = OcclusionHead()
 
