@@ -122,6 +122,8 @@ class StudentPage(Message):
     rows: tuple[StudentRow, ...]
     total: int
     classes: tuple[str, ...]
+    library_faces: int = 0
+    """faces in the whole library: they decide how alike a face must be"""
 
 
 class FindStudents(Command[StudentPage]):

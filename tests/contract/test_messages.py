@@ -55,7 +55,7 @@ SAMPLES: list[Message] = [
     people.LibraryRevision(revision=9),
     people.DeleteStudent(student_id=7, by="office"),
     people.GetStudent(student_id=7),
-    people.StudentPage(rows=(ROW,), total=1, classes=("三年二班",)),
+    people.StudentPage(rows=(ROW,), total=1, classes=("三年二班",), library_faces=1),
     people.FindStudents(text="a%", class_name="三年二班", offset=50, limit=50),
     people.Photo(jpeg=b"\xff\xd8\xff\xd9"),
     people.GetPhoto(student_id=7),

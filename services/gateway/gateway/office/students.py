@@ -22,6 +22,7 @@ from shared.contracts.people import (
     StudentRow,
 )
 from shared.errors import Conflict, InvalidInput
+from shared.vision.calibration import DEFAULT_FPIR, promise
 
 LIST = "/office/students"
 ROWS = 50
@@ -49,7 +50,9 @@ async def students(request: Request, site: TheSite) -> Response:
     pager = Pager(page, ROWS, found.total, asked)
     if page > pager.pages:
         return site.redirect(LIST + pager.link(pager.pages))
-    return site.form_page(request, "students.html", found=found, asked=asked, pager=pager)
+    kept = promise(DEFAULT_FPIR, found.library_faces)
+    words = site.words(request).pick(kept.zh, kept.en)
+    return site.form_page(request, "students.html", found=found, asked=asked, pager=pager, promise=words)
 
 
 async def _find(site: Site, asked: Mapping[str, str], page: int) -> StudentPage:

@@ -144,7 +144,8 @@ async def find(session: AsyncSession, asked: FindStudents) -> StudentPage:
     page = await session.execute(rows.offset(min(asked.offset, LARGEST_ROW_ID)).limit(asked.limit))
     total = await session.scalar(select(func.count(Student.id)).where(*wanted))
     classes = await session.scalars(select(Student.st_class).distinct().order_by(Student.st_class))
-    return StudentPage(rows=tuple(map(_row, page)), total=total or 0, classes=tuple(classes))
+    faces = await session.scalar(select(func.count(Face.id)))
+    return StudentPage(rows=tuple(map(_row, page)), total=total or 0, classes=tuple(classes), library_faces=faces or 0)
 
 
 def _matching(asked: FindStudents) -> list[ColumnElement[bool]]:
