@@ -16,9 +16,10 @@ PREPROCESSING = 1
 class Embedder:
     """N aligned faces in, N unit vectors out. For one thread at a time."""
 
-    def __init__(self, model: Path, runtime: RuntimeSettings, *, flip: bool) -> None:
-        """`flip`: add the embedding of the mirrored face, which costs the same again and errs less."""
-        self._network = open_network(model, [-1, 3, 112, 112], runtime, rgb=True)
+    def __init__(self, model: Path, runtime: RuntimeSettings, *, flip: bool, taps: tuple[str, ...] = ()) -> None:
+        """`flip`: add the embedding of the mirrored face, which costs the same again and errs less. `taps`: inner
+        layers that a subclass reads."""
+        self._network = open_network(model, [-1, 3, 112, 112], runtime, rgb=True, taps=taps)
         self._flip = flip
 
     @property

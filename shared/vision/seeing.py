@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shared.vision.embedder import Embedder
 from shared.vision.occlusion import LAYER, Occlusion, OcclusionHead
-from shared.vision.runtime import Pixels, RuntimeSettings, open_network
+from shared.vision.runtime import Pixels, RuntimeSettings
 
 Floats = NDArray[np.float32]
 
@@ -16,8 +16,7 @@ class SeeingEmbedder(Embedder):
     """Embeddings and occlusion of the same faces. For one thread at a time."""
 
     def __init__(self, model: Path, runtime: RuntimeSettings, *, flip: bool) -> None:
-        self._network = open_network(model, [-1, 3, 112, 112], runtime, rgb=True, taps=(LAYER,))
-        self._flip = flip
+        super().__init__(model, runtime, flip=flip, taps=(LAYER,))
         self._head = OcclusionHead()
 
     def look(self, faces: Pixels, *, occlusion: bool = True) -> tuple[Floats, tuple[Occlusion, ...]]:

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from shared.vision.onnx_runtime import MissingRuntime
@@ -20,9 +21,7 @@ def test_without_the_package_it_says_how_to_get_it(weights: Weights, monkeypatch
 
 
 def test_without_a_card_it_says_so(weights: Weights) -> None:
-    runtime = pytest.importorskip("onnxruntime")
-    if "CUDAExecutionProvider" in runtime.get_available_providers():
-        pytest.skip("this build knows cards")
+    assert "CUDAExecutionProvider" not in onnxruntime.get_available_providers(), "the tests use the build for CPUs"
     with pytest.raises(MissingRuntime, match="CUDA"):
         open_network(weights.find("sface"), SFACE, RuntimeSettings(device="cuda"), rgb=True)
 
@@ -32,7 +31,6 @@ def test_without_a_card_it_says_so(weights: Weights) -> None:
     [("sface", SFACE, (2, 112, 112), True), ("yunet", [1, 3, -1, -1], (1, 224, 320), False)],
 )
 def test_both_runtimes_agree(weights: Weights, name: str, shape: list[int], size: tuple[int, ...], rgb: bool) -> None:
-    pytest.importorskip("onnxruntime")
     pictures = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     ours, theirs = (
         open_network(weights.find(name), shape, RuntimeSettings(precision="f32", device=device), rgb=rgb)(pictures)
