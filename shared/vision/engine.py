@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shared.vision.aligner import SIDE, TEMPLATE, align
 from shared.vision.attributes import AgeEstimator, Gender, GenderEstimator, age_chip, gender_chip
 from shared.vision.detector import Detections, Detector, DetectorSettings
+from shared.vision.liveness import MIN_FACE, PassiveLiveness
 from shared.vision.mesh import Mesh, five
 from shared.vision.quality import Quality, measure
 from shared.vision.runtime import Device, Pixels, Precision, RuntimeSettings
@@ -38,6 +39,8 @@ class Fields(Flag):
     """what covers each part; comes with the embedding, and costs as much as one where none is wanted"""
     AGE = auto()
     GENDER = auto()
+    LIVENESS = auto()
+    """whether a photo or a screen shows the face, of the faces that are embedded"""
     TURNED = auto()
     """if no face surely stands upright, look for one on its side or on its head; up to four detections"""
 
@@ -85,6 +88,8 @@ class Face:
     mesh: Floats | None = None
     age: float | None = None
     gender: Gender | None = None
+    liveness: float | None = None
+    """livemapscore, 0 fake to 1 live; None: not looked at, or the face is too small to tell"""
 
 
 class FaceEngine:
@@ -111,6 +116,10 @@ class FaceEngine:
     def _gender(self) -> GenderEstimator:
         return GenderEstimator(self._weights.find("gender"), self._runtime)
 
+    @cached_property
+    def _passive(self) -> PassiveLiveness:
+        return PassiveLiveness.own(self._runtime)
+
     def analyze(
         self,
         picture: Pixels,
@@ -123,7 +132,7 @@ class FaceEngine:
         """The largest faces of a BGR picture H×W×3, largest first; embedded are all, none, or those `embed` wants.
 
         Occlusion is measured of the faces that are embedded; with `embed=False`, of all. `watch` is entered around
-        each stage (detect, points, align, quality, embed, attributes) with its name.
+        each stage (detect, points, align, quality, embed, liveness, attributes) with its name.
         """
         with watch("detect"):
             found = _largest(self._found(picture, fields), max_faces)
@@ -135,6 +144,8 @@ class FaceEngine:
             faces = [_face(picture, found, i, crop, meshes[i]) for i, crop in enumerate(aligned)]
         with watch("embed"):
             faces = self._looked_at(faces, aligned, embed, fields)
+        with watch("liveness"):
+            faces = self._judged(picture, faces, fields)
         with watch("attributes"):
             return tuple(self._with_attributes(picture, faces, fields))
 
@@ -165,6 +176,16 @@ class FaceEngine:
         for row, i in enumerate(chosen):
             quality = replace(faces[i].quality, occlusion=covers[row]) if covers else faces[i].quality
             faces[i] = replace(faces[i], quality=quality, embedding=vectors[row].copy() if keep else None)
+
+    def _judged(self, picture: Pixels, faces: list[Face], fields: Fields) -> list[Face]:
+        """With livemapscores, of the faces that are embedded and large enough."""
+        if Fields.LIVENESS not in fields:
+            return faces
+        which = [i for i, f in enumerate(faces) if f.embedding is not None and f.quality.size >= MIN_FACE]
+        boxes = [np.array([b.left, b.top, b.width, b.height], np.float32) for b in (faces[i].box for i in which)]
+        for i, score in zip(which, self._passive.scores(picture, boxes), strict=True):
+            faces[i] = replace(faces[i], liveness=score)
+        return faces
 
     def _with_attributes(self, picture: Pixels, faces: list[Face], fields: Fields) -> list[Face]:
         seen = [(i, face.mesh) for i, face in enumerate(faces) if face.mesh is not None]

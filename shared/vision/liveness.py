@@ -28,6 +28,10 @@ MIN_FACE = 48
 """Shorter side of the box in pixels, below which print and screen leave no trace to see."""
 
 
+LEVELS = {"LOW": 0.05, "NORMAL": 0.3, "HIGH": 0.9}
+"""livemapscore that each of Baidu's liveness_control levels asks for (specs/baidu-face-v3.md §4.1)"""
+
+
 class Liveness(StrEnum):
     """NOT_CHECKED is no suspicion: nothing was seen that could tell."""
 

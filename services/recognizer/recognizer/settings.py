@@ -1,5 +1,7 @@
 """Settings of the recognizer."""
 
+from typing import Literal
+
 from shared.settings import Settings
 from shared.vision.calibration import DEFAULT_FPIR
 
@@ -10,5 +12,8 @@ class RecognizerSettings(Settings):
     threads: int = 1
     fpir: float = DEFAULT_FPIR
     """share of strangers that may be taken for somebody, for the whole gallery, whatever its size"""
+    liveness: Literal["NONE", "LOW", "NORMAL", "HIGH"] = "NONE"
+    """what a single picture must show of life, in Baidu's levels. Off: the network that ships lets printed photos pass
+    (docs/models/liveness.md), and a check that does not hold would only be trusted"""
     look_ahead: int = 2
     """turns taken at once: while one is computed, the next one's frame is fetched"""

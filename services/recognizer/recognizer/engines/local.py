@@ -29,6 +29,7 @@ from shared.contracts.recognition import (
 from shared.vision import engine as vision
 from shared.vision.calibration import score100, threshold_for
 from shared.vision.engine import EngineSettings, Face, FaceEngine
+from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
 from shared.vision.quality import Limits, check
 from shared.vision.weights import Weights
@@ -43,7 +44,13 @@ TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=
 lowers the chance of being recognised."""
 
 FIELDS = {Want.ENROL: vision.Fields.OCCLUSION, Want.IDENTIFY: vision.Fields.NONE}
-"""What is looked at besides the embedding: only what the answer depends on."""
+"""What is looked at besides the embedding and life: only what the answer depends on."""
+
+NOT_ALIVE = Problem(
+    code=223120,
+    zh="活体检测未通过，请本人正对镜头",
+    en="No live face was seen: face the camera yourself",
+)
 
 TWICE_ENROLLED_FPIR = 0.0003
 """A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
@@ -85,11 +92,22 @@ class LocalEngine:
         except PictureError as error:
             return self._outcome(frame, started, problem=Problem(code=error.number, zh=error.zh, en=error.en))
         faces = self._vision.analyze(
-            picture, max_faces=frame.max_faces, fields=FIELDS[frame.want], embed=_needs_embedding(frame)
+            picture, max_faces=frame.max_faces, fields=self._fields(frame), embed=_needs_embedding(frame)
         )
         looks = self._look(frame, faces)
         size = (picture.shape[1], picture.shape[0])
         return self._outcome(frame, started, looks, size, None if looks else NO_FACE)
+
+    def _fields(self, frame: Frame) -> vision.Fields:
+        life = vision.Fields.NONE if self._settings.liveness == "NONE" else vision.Fields.LIVENESS
+        return FIELDS[frame.want] | life
+
+    def _problems(self, face: Face, limits: Limits) -> tuple[Problem, ...]:
+        """Everything that keeps the face from being used; a face that was not judged for life is not suspected."""
+        poor = tuple(Problem(code=f.code, zh=f.zh, en=f.en) for f in check(face.quality, limits))
+        limit = LEVELS.get(self._settings.liveness, 0.0)
+        fake = face.liveness is not None and face.liveness < limit
+        return (*poor, NOT_ALIVE) if fake else poor
 
     def _look(self, frame: Frame, faces: tuple[Face, ...]) -> list["Look"]:
         seen = self._enrolment if frame.want is Want.ENROL else self._identification
@@ -121,7 +139,7 @@ class LocalEngine:
 
     def _enrolment(self, frame: Frame, face: Face, number: int) -> "Look":
         """Measured, and searched: the gateway refuses a face that is in the library already."""
-        problems = _problems(face, TO_ENROL)
+        problems = self._problems(face, TO_ENROL)
         match = self._search(face)
         person = self._person(sure(match, self._threshold(len(self._index), TWICE_ENROLLED_FPIR)))
         embedding = b"" if face.embedding is None else face.embedding.astype("<f4").tobytes()
@@ -141,7 +159,7 @@ class LocalEngine:
         past = continued(frame.track, box, at)
         if face.embedding is None and past is not None:
             return self._still_there(past, box, frame)
-        if problems := _problems(face, TO_IDENTIFY):
+        if problems := self._problems(face, TO_IDENTIFY):
             return Look(FaceResult(box=box, verdict=Verdict.UNUSABLE, problems=problems))
         match = self._search(face)
         found = sure(match, self._threshold(len(self._index), self._settings.fpir))
@@ -211,10 +229,6 @@ def _event(frame: Frame, decision: Decision, score: float) -> Identified:
         captured_at=frame.captured_at,
         score=score,
     )
-
-
-def _problems(face: Face, limits: Limits) -> tuple[Problem, ...]:
-    return tuple(Problem(code=f.code, zh=f.zh, en=f.en) for f in check(face.quality, limits))
 
 
 def _box(box: vision.Box) -> Box:
