@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.vision.runtime import Network, Pixels, RuntimeSettings
+from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 
 Floats = NDArray[np.float32]
 
@@ -78,7 +78,7 @@ class PassiveLiveness:
     """Scores faces of one picture. For one thread at a time."""
 
     def __init__(self, weights: Path, runtime: RuntimeSettings, score_map: ScoreMap | None = None) -> None:
-        self._network = Network(weights, [-1, 3, SIDE, 2 * SIDE], runtime, rgb=False, scale=255.0)
+        self._network = open_network(weights, [-1, 3, SIDE, 2 * SIDE], runtime, rgb=False, scale=255.0)
         self._score_map = score_map or ScoreMap.load()
 
     @classmethod

@@ -38,7 +38,7 @@ class FlatnessSettings:
     """seconds between first and last frame, below which nothing is said"""
     turn: float = 8.5
     """parallax of a head turned by this much is a head …"""
-    share: float = 0.55
+    share: float = 0.6
     """… if it is at least this part of the tilt: the mesh network half believes in the head on a tilted photo"""
     tilt: float = 26.0
     """a change of shape that needs a sheet tilted by this much, with little parallax, is a sheet; noise and
