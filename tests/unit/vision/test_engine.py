@@ -8,7 +8,7 @@ import pytest
 
 from shared.vision.calibration import fpir_at, threshold_for
 from shared.vision.embedder import model_id
-from shared.vision.engine import EngineSettings, FaceEngine
+from shared.vision.engine import EngineSettings, FaceEngine, Fields
 from shared.vision.picture import decode
 from shared.vision.runtime import best_precision
 from shared.vision.weights import MissingWeight, Weights
@@ -134,3 +134,16 @@ def test_only_the_faces_that_are_wanted_are_embedded(engine: FaceEngine, photos:
     (embedded,) = engine.analyze(picture, max_faces=1, embed=lambda box: box.width > 0)
     assert skipped.embedding is None
     assert embedded.embedding is not None
+
+
+def test_life_is_judged_only_when_asked_and_only_of_faces_that_are_looked_at(
+    engine: FaceEngine, photos: Photos
+) -> None:
+    picture = decode(photos["Barack Obama"][0])
+    (asked,) = engine.analyze(picture, max_faces=1, fields=Fields.LIVENESS)
+    (unasked,) = engine.analyze(picture, max_faces=1)
+    (skipped,) = engine.analyze(picture, max_faces=1, fields=Fields.LIVENESS, embed=False)
+    assert asked.liveness is not None
+    assert 0 <= asked.liveness <= 1
+    assert unasked.liveness is None
+    assert skipped.liveness is None
