@@ -111,10 +111,16 @@ class OwnServer(MySqlServer):
                 self.connect().close()
                 return
             except pymysql.err.OperationalError:
-                assert self.process is not None
-                if self.process.poll() is not None or time.monotonic() > deadline:
+                if self._ended_within(0.05) or time.monotonic() > deadline:
                     pytest.fail("mariadbd does not start:\n" + (self.folder / "log").read_text()[-2_000:])
-                time.sleep(0.05)
+
+    def _ended_within(self, seconds: float) -> bool:
+        assert self.process is not None
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill(self) -> None:
         """kill -9, as a power cut would."""

@@ -1,5 +1,6 @@
 """A whole Rollcall for a test: the processes that `rollcall up` starts, on free ports, in a folder of its own."""
 
+import base64
 import os
 import signal
 import sqlite3
@@ -34,6 +35,11 @@ async def register(web: httpx.AsyncClient, num: str, name: str, jpeg: bytes) -> 
     """As the page's form does."""
     form = {"stu_name": name, "stu_class": "三年二班", "stu_num": num, "gender": "WOMAN", "consent": "yes"}
     return await web.post("/register", data=form, files={"photo": ("p.jpg", jpeg)})
+
+
+def data_url(picture: bytes) -> str:
+    """As a page posts its canvas."""
+    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
 
 
 def web_client(system: System) -> httpx.AsyncClient:

@@ -172,7 +172,7 @@ class Plan:
 
 def _plans(options: Options, keys: Keys) -> list[Plan]:
     registry: Settings = {"database": options.database, "library_key": keys.library}
-    web: Settings = {"host": options.host, "port": options.port, "hub_port": options.hub_port, "secret": keys.web}
+    web: Settings = {"host": options.host, "port": options.port, "secret": keys.web}
     hub: Settings = {"host": options.host, "port": options.hub_port, "token_secret": keys.token}
     return [
         Plan("registry", "registry", "registry", settings=registry),

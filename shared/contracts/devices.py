@@ -126,9 +126,3 @@ class TerminalPush(Signal):
 def device_source(device_id: int) -> str:
     """The source id of a terminal's frames."""
     return f"device-{device_id}"
-
-
-def device_of_source(source: str) -> int | None:
-    """The device id behind a source, None if it is no terminal."""
-    prefix, _, number = source.partition("-")
-    return int(number) if prefix == "device" and number.isdigit() else None

@@ -128,6 +128,9 @@ class Problem(Message):
     en: str
 
 
+NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
+
+
 class Verdict(StrEnum):
     """The answer about one face."""
 

@@ -1,7 +1,6 @@
 """Everything wrong that can be sent: each gets a clear message, and nothing is half-written."""
 
 import asyncio
-import base64
 import io
 import json
 import struct
@@ -16,7 +15,7 @@ from PIL import Image
 from websockets.asyncio.client import connect
 
 from rollcall.local import System
-from tests.systems import a_system, photos, register, rows, web_client
+from tests.systems import a_system, data_url, photos, register, rows, web_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,10 +36,6 @@ async def web(system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 def counts(system: System) -> list[object]:
     return [rows(system, f"select count(*) from {table}")[0][0] for table in EMPTY_TABLES]
-
-
-def data_url(picture: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(picture).decode()
 
 
 def bomb(side: int = 7_800) -> bytes:

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from rollcall.local import System
 from shared.security import make_ticket
 from tests.browsers import browser, camera_film, watched
-from tests.systems import a_system, photos, register, rows, web_client
+from tests.systems import a_system, data_url, photos, register, rows, web_client
 
 WAIT_MS = 15_000
 
@@ -122,8 +122,6 @@ async def test_the_live_wall_and_the_office(system: System, tmp_path: Path) -> N
 
 
 async def clock_in(web, jpeg: bytes, place: str) -> dict[str, object]:  # type: ignore[no-untyped-def]
-    from tests.faults.test_kills import data_url
-
     answer: dict[str, object] = (await web.post("/clockin", json={"img_data": data_url(jpeg), "place": place})).json()
     return answer
 

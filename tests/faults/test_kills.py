@@ -1,7 +1,6 @@
 """kill -9 anything: every identified frame has exactly one punch, and results flow again by themselves."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import sqlite3
@@ -20,7 +19,7 @@ from websockets.exceptions import WebSocketException
 from rollcall.local import System
 from shared.testing import eventually
 from terminal.simulator import letterbox
-from tests.systems import a_system, died, freeze, photos, pid, ready_again, register, rows, web_client
+from tests.systems import a_system, data_url, died, freeze, photos, pid, ready_again, register, rows, web_client
 
 
 @dataclass
@@ -198,7 +197,3 @@ async def turn_taken(system: System) -> None:
             return bool(turn["consumer_detail"][0]["num_ack_pending"])
 
         await eventually(taken, 10, "the turn is in the recognizer's hands")
-
-
-def data_url(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -15,6 +15,7 @@ from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.people import EnrolledFace, Gender, Person, RegisterStudent
 from shared.contracts.recognition import (
     ALIVE_FOR_S,
+    NO_FACE,
     FaceResult,
     Problem,
     RecognizerAlive,
@@ -36,7 +37,6 @@ SEARCHABLE_S = 3.0
 """How long a registration waits for every recognizer's index, in seconds."""
 
 NOBODY = Problem(code=222207, zh="未找到匹配的学员", en="No matching student was found")
-NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
 SEVERAL_FACES = Problem(
     code=222202, zh="照片里有多张人脸，请只拍一个人", en="There is more than one face in the picture"
 )

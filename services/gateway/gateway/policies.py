@@ -82,5 +82,4 @@ async def posted_form(request: Request, site: TheSite) -> Mapping[str, str]:
     return fields
 
 
-OfficeSession = Annotated[Session, Depends(office_session)]
 PostedForm = Annotated[Mapping[str, str], Depends(posted_form)]

@@ -10,8 +10,6 @@ class GatewaySettings(Settings):
 
     host: str = "127.0.0.1"
     port: int = 8000
-    hub_port: int = 8001
-    """where browsers and terminals find the device-hub's WebSocket, for links and documents"""
     secret: SecretStr
     timezone: str = "Asia/Shanghai"
     secure_cookies: bool = False

@@ -95,7 +95,6 @@ async def test_writers_side_by_side_lose_nothing(database: Database) -> None:
 async def _read_then_write(session: AsyncSession) -> None:
     """A transaction that began as a reader would have to fail in SQLite after somebody else's commit."""
     seen = await session.scalar(select(App.revision).with_for_update())
-    await asyncio.sleep(0)
     await session.execute(update(App).values(revision=(seen or 0) + 1))
 
 

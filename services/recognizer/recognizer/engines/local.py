@@ -14,6 +14,7 @@ from recognizer.index import Index, Match
 from recognizer.settings import RecognizerSettings
 from shared.contracts.people import LibraryDelta, Person
 from shared.contracts.recognition import (
+    NO_FACE,
     Box,
     FaceResult,
     Frame,
@@ -36,8 +37,6 @@ from shared.vision.weights import Weights
 
 T = TypeVar("T")
 
-NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
-
 TO_ENROL = Limits()
 TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=50, occlusion=None)
 """At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
@@ -54,9 +53,6 @@ NOT_ALIVE = Problem(
 
 TWICE_ENROLLED_FPIR = 0.0003
 """A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
-
-THRESHOLD_STEP = 1.02
-"""The threshold follows the gallery's size in steps of 2 %: less than 0.001 in cosine."""
 
 
 class LocalEngine:
