@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.contracts.people import GalleryFace, LibraryDelta, Person
+from shared.contracts.gallery import GalleryFace, LibraryDelta
+from shared.contracts.people import Person
 from shared.vision.centring import Centre, PlainScale, plain_scale
 
 Floats = NDArray[np.float32]

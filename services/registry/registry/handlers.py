@@ -17,6 +17,8 @@ from shared.bus import Bus
 from shared.contracts.attendance import GetPunchOutcome, PunchesOfDay, PunchOutcome, PunchPage
 from shared.contracts.base import Command, Done
 from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
+from shared.contracts.gallery import LibraryChanges, LibraryDelta
+from shared.contracts.library import LibraryRevision
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
 from shared.contracts.people import (
     DeleteStudent,
@@ -24,9 +26,6 @@ from shared.contracts.people import (
     FindStudents,
     GetPhoto,
     GetStudent,
-    LibraryChanges,
-    LibraryDelta,
-    LibraryRevision,
     Photo,
     Registered,
     RegisterStudent,

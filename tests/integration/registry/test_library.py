@@ -10,7 +10,8 @@ import pytest
 from registry.handlers import Students
 from registry.store.database import Database, DatabaseUnusable
 from registry.store.library import Library, changes, open_library
-from shared.contracts.people import DeleteStudent, GalleryFace, LibraryChanges, LibraryDelta, Person
+from shared.contracts.gallery import GalleryFace, LibraryChanges, LibraryDelta
+from shared.contracts.people import DeleteStudent, Person
 from shared.security import Vault
 from tests.integration.registry.samples import LIBRARY_KEY, correction, embedding, face, registration
 

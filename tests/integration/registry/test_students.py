@@ -11,14 +11,8 @@ from registry.handlers import Students
 from registry.store.database import Database
 from registry.store.library import Library
 from registry.tables import Audit, Face, FaceUser, Outbox, PhotoFile, Student, Table
-from shared.contracts.people import (
-    DeleteStudent,
-    FindStudents,
-    Gender,
-    GetPhoto,
-    GetStudent,
-    LibraryChanges,
-)
+from shared.contracts.gallery import LibraryChanges
+from shared.contracts.people import DeleteStudent, FindStudents, Gender, GetPhoto, GetStudent
 from shared.errors import Conflict, InvalidInput, NotFound
 from tests.integration.registry.samples import correction, embedding, face, photo, registration
 

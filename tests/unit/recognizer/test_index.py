@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from recognizer.index import CENTRED_FROM, Index, likeness
-from shared.contracts.people import GalleryFace, Gender, LibraryDelta, Person
+from shared.contracts.gallery import GalleryFace, LibraryDelta
+from shared.contracts.people import Gender, Person
 from shared.vision.centring import plain_scale
 from shared.vision.embedder import model_id
 

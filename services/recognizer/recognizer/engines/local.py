@@ -12,7 +12,8 @@ from recognizer.decision import Decision, continued, decide, known_from_track, s
 from recognizer.engines import Outcome
 from recognizer.index import Index, Match
 from recognizer.settings import RecognizerSettings
-from shared.contracts.people import LibraryDelta, Person
+from shared.contracts.gallery import LibraryDelta
+from shared.contracts.people import Person
 from shared.contracts.recognition import (
     NO_FACE,
     Box,

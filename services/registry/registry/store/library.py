@@ -13,7 +13,9 @@ from registry.rules import face_token, page_end
 from registry.store.database import Database, DatabaseUnusable
 from registry.tables import App, Face, FaceGroup, FaceUser, PhotoFile, Removal, Student
 from shared.contracts.base import now
-from shared.contracts.people import EnrolledFace, GalleryFace, LibraryDelta, Person
+from shared.contracts.gallery import GalleryFace, LibraryDelta
+from shared.contracts.library import EnrolledFace
+from shared.contracts.people import Person
 from shared.errors import Conflict
 from shared.security import Vault, WrongKey
 

@@ -10,12 +10,12 @@ from registry.store.events import announce, audit
 from registry.store.library import Library, SealedFace, add_face, as_person, hold, next_revision, remove_person
 from registry.tables import Face, FaceUser, PhotoFile, Student
 from shared.contracts.base import now
+from shared.contracts.gallery import FaceChanged
+from shared.contracts.library import LibraryRevision
 from shared.contracts.people import (
     DeleteStudent,
     EditStudent,
-    FaceChanged,
     FindStudents,
-    LibraryRevision,
     Photo,
     Registered,
     RegisterStudent,
