@@ -28,9 +28,9 @@ class Copy:
 
     def apply(self, delta: LibraryDelta) -> None:
         for gone in delta.removed_faces:
-            del self.faces[gone]
+            self.faces.pop(gone, None)  # a copy in pages may be told of what it never had
         for gone in delta.removed_people:
-            del self.people[gone]
+            self.people.pop(gone, None)
         lost = {u.owner for u in self.users.values() if u.group in delta.removed_groups} | set(delta.removed_users)
         self.users = {owner: u for owner, u in self.users.items() if owner not in lost}
         self.faces = {face_id: f for face_id, f in self.faces.items() if f.owner not in lost}
