@@ -1,5 +1,6 @@
 """Terminals: who may connect, their tokens, where they are connected and what is pushed to them."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field, StringConstraints
@@ -10,6 +11,22 @@ DeviceName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 SerialNumber = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x21-\x7e]{1,64}$")]
 
 
+class Tokens(StrEnum):
+    """How often a terminal may show one token."""
+
+    ONCE = "once"
+    TIMED = "timed"
+    """as often as it likes, until its time is over"""
+
+
+class Proof(StrEnum):
+    """How a terminal shows that it is the one it says it is."""
+
+    SECRET = "secret"  # noqa: S105 - a name
+    SERIAL = "serial"
+    """its name and serial number are enough: weak, for terminals that can no more"""
+
+
 class Device(Message):
     """A terminal as the registry knows it. `name` is also the place its punches are made at."""
 
@@ -18,6 +35,10 @@ class Device(Message):
     sn: str
     authorised: bool
     created_at: AwareDatetime
+    tokens: Tokens = Tokens.ONCE
+    proof: Proof = Proof.SECRET
+    classes: tuple[str, ...] = ()
+    """whose faces it may have; empty: everybody's"""
 
 
 class AddDevice(Command[Device]):
@@ -90,11 +111,31 @@ class IssueToken(Command[IssuedToken]):
 
 
 class CheckToken(Command[Device]):
-    """Whose token is this? Errors: NotAllowed."""
+    """Whose token is this? Errors: NotAllowed with seed 004's number (7 expired, 9001 anything else)."""
 
     subject: ClassVar[str] = "cmd.hub.check_token"
 
     token: str = Field(max_length=64)
+    spend: bool = False
+    """it shall not be good again, unless the device's tokens are TIMED; of two that spend it at once, one may"""
+
+
+class CheckSerial(Command[Device]):
+    """The device of this name and serial number, if the office lets these be proof enough. Errors: DeviceRefused
+    (9001, 9004)."""
+
+    subject: ClassVar[str] = "cmd.hub.check_serial"
+
+    name: str = Field(max_length=64)
+    sn: str = Field(max_length=64)
+
+
+class CheckDevice(Command[Device]):
+    """The device of this id, which must still be authorised. Errors: NotAllowed (9001)."""
+
+    subject: ClassVar[str] = "cmd.hub.check_device"
+
+    device_id: int = Field(ge=0, lt=2**32)
 
 
 class Presence(Message):

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 import shared.contracts
-from shared.contracts import attendance, devices, feed, gallery, library, office, people, recognition
+from shared.contracts import attendance, devices, feed, gallery, library, office, people, recognition, roster
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -63,7 +63,7 @@ MEASURED = recognition.Measured(
 CANDIDATE = recognition.Candidate(group_id="students", user_id="2026_007", user_info="Ada", score=91.5)
 WHOSE = {"app_id": 1, "group_id": "g1", "user_id": "u1"}
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
-DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT)
+DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT, classes=("三年二班",))
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
 RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
 REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
@@ -72,6 +72,10 @@ STUDENT = {"num": "2026_007", "name": "Ada", "class_name": "三年二班", "gend
 PUNCH_ROW = attendance.PunchRow(
     punch_id=5, student_id=7, num="1", name="Ada", class_name="A", place="门", captured_at=AT, recorded_at=AT, score=90
 )
+REPORT = attendance.PunchReport(report_id="report-3-1-2", who="Ada", captured_at=AT)
+OUTCOME = attendance.ReportOutcome(report_id="report-3-1-2", state=attendance.ReportState.RECORDED, person=ADA)
+ROSTER_FACE = roster.RosterFace(model="m/1", embedding=EMBEDDING)
+ROSTER_ENTRY = roster.RosterEntry(person=ADA, faces=(ROSTER_FACE,))
 
 SAMPLES: list[Message] = [
     Done(),
@@ -187,6 +191,16 @@ SAMPLES: list[Message] = [
     attendance.PunchesOfDay(day=date(2026, 3, 1), text="a", class_name="A", place="门", offset=0, limit=10),
     attendance.PunchOutcome(settled=True, recorded=RECORDED, repeated=REPEATED),
     attendance.GetPunchOutcome(identified_event="f-0"),
+    attendance.GetLastPunch(source="device-3"),
+    attendance.LastPunch(punch=PUNCH_ROW),
+    REPORT,
+    attendance.ReportPunches(place="东门", source="device-3", classes=("三年二班",), reports=(REPORT,)),
+    OUTCOME,
+    attendance.ReportOutcomes(outcomes=(OUTCOME,)),
+    roster.GetRoster(classes=("三年二班",), since=3, limit=10),
+    ROSTER_FACE,
+    ROSTER_ENTRY,
+    roster.RosterPage(revision=9, head=10, entries=(ROSTER_ENTRY,), removed=("1",)),
     DEVICE,
     devices.AddDevice(name="东门", sn="SN-1", by="office"),
     devices.RemoveDevice(device_id=3, by="office"),
@@ -196,7 +210,9 @@ SAMPLES: list[Message] = [
     devices.DeviceChanged(**FACT, device_id=3, change="added", by="office"),
     devices.IssuedToken(token="a" * 40, expires_in=900),
     devices.IssueToken(name="东门", sn="SN-1"),
-    devices.CheckToken(token="a" * 40),
+    devices.CheckToken(token="a" * 40, spend=True),
+    devices.CheckSerial(name="东门", sn="SN-1"),
+    devices.CheckDevice(device_id=3),
     devices.Presence(hub="h1", session="s1", since=AT),
     devices.HubLease(hub="h1", terminals=2),
     devices.TerminalPush(device_id=3, text="{}"),

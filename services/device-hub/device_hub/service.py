@@ -12,8 +12,9 @@ from device_hub.presence import Lease, PresenceKeeper
 from device_hub.protocol import MAX_FRAME
 from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
+from device_hub.spent import SpentTokens
 from shared.bus import Bus, connect
-from shared.contracts.devices import CheckToken, DeviceChanged, IssueToken, TerminalPush
+from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, DeviceChanged, IssueToken, TerminalPush
 from shared.health import Health
 from shared.runtime import background, serve_http
 
@@ -37,7 +38,8 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         presence = PresenceKeeper(bus, settings.instance)
         lease = Lease(bus, settings.instance, presence)
         hub, directory = _wire(bus, presence)
-        desk = TokenDesk(directory, settings.token_secret.get_secret_value().encode(), settings.token_ttl_s)
+        secret = settings.token_secret.get_secret_value().encode()
+        desk = TokenDesk(directory, SpentTokens(bus), secret, settings.token_ttl_s)
         await _listen(bus, settings.instance, hub, directory, desk)
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
@@ -76,6 +78,8 @@ async def _listen(bus: Bus, hub_id: str, hub: Hub, directory: Directory, desk: T
 
     await bus.serve(IssueToken, desk.issue)
     await bus.serve(CheckToken, desk.check)
+    await bus.serve(CheckSerial, desk.check_serial)
+    await bus.serve(CheckDevice, desk.check_device)
     await bus.follow(DeviceChanged.subject, DeviceChanged, directory.changed)
     await bus.follow(TerminalPush.subject_for(hub_id, "*"), TerminalPush, push)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -163,15 +164,18 @@ class Recognition:
             return Punch("recorded", outcome.captured_at)
         return Punch("repeated", outcome.first_at)
 
-    async def enrol(self, form: StudentForm, picture: bytes) -> Enrolled:
-        """Register a student with a photo. Raises PictureRefused, Conflict, InvalidInput or Unavailable;
-        then nothing was written."""
+    async def enrol(
+        self, form: StudentForm, picture: bytes, accept: Callable[[FaceResult], None] = lambda face: None
+    ) -> Enrolled:
+        """Register a student with a photo. Raises PictureRefused, Conflict, InvalidInput, Unavailable, or what `accept`
+        raises of the face that was found; then nothing was written."""
         try:
             jpeg = await asyncio.to_thread(fit, picture)
         except PictureError as error:
             raise PictureRefused((Problem(code=error.number, zh=error.zh, en=error.en),)) from None
         result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2)
         face = _enrollable(result)
+        accept(face)
         box = (face.box.left, face.box.top, face.box.width, face.box.height)
         registered = await self._bus.ask(
             RegisterStudent(

@@ -10,13 +10,22 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from registry.rules import Attempts, check_embedding, check_user_info, day_bounds
-from registry.store import changes, devices, faces, groups, keys, office, people, punches
+from registry.store import changes, devices, faces, groups, keys, office, people, punches, reported, roster
 from registry.store.database import Database
 from registry.store.faces import seal_face
 from registry.store.library import Library
 from registry.sweeper import Sweeper
 from shared.bus import Bus
-from shared.contracts.attendance import GetPunchOutcome, PunchesOfDay, PunchOutcome, PunchPage
+from shared.contracts.attendance import (
+    GetLastPunch,
+    GetPunchOutcome,
+    LastPunch,
+    PunchesOfDay,
+    PunchOutcome,
+    PunchPage,
+    ReportOutcomes,
+    ReportPunches,
+)
 from shared.contracts.base import Command, Done
 from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
 from shared.contracts.gallery import LibraryChanges, LibraryDelta
@@ -61,6 +70,7 @@ from shared.contracts.people import (
     StudentPage,
     StudentRow,
 )
+from shared.contracts.roster import GetRoster, RosterPage
 from shared.errors import NotAllowed
 from shared.security import Vault
 
@@ -253,6 +263,25 @@ class Devices:
 
     async def found(self, asked: FindDevice) -> DeviceList:
         return await self._database.read(lambda session: devices.found(session, asked))
+
+
+class Terminals:
+    """What terminals that recognise by themselves need, and what they tell."""
+
+    def __init__(self, database: Database, vault: Vault, debounce_s: float) -> None:
+        self._database, self._vault, self._debounce_s = database, vault, debounce_s
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {GetRoster: self.roster, ReportPunches: self.report, GetLastPunch: self.last_punch}
+
+    async def roster(self, asked: GetRoster) -> RosterPage:
+        return await self._database.read(lambda session: roster.roster(session, self._vault, asked), snapshot=True)
+
+    async def report(self, asked: ReportPunches) -> ReportOutcomes:
+        return await self._database.write(lambda session: reported.report(session, asked, self._debounce_s))
+
+    async def last_punch(self, asked: GetLastPunch) -> LastPunch:
+        return await self._database.read(lambda session: punches.last(session, asked.source))
 
 
 class Office:

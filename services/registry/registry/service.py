@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
 
-from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, serve
+from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals, serve
 from registry.ledger import Ledger
 from registry.outbox import Relay
 from registry.settings import RegistrySettings
@@ -49,6 +49,7 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             Keyring(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
             Devices(database),
+            Terminals(database, vault, settings.debounce_s),
             Office(database, PasswordHasher()),
         )
         health = Health("registry")

@@ -236,11 +236,23 @@ class Removal(Table):
     born: Mapped[int] = mapped_column(BigInteger)
 
 
+class Departure(Table):
+    """At `revision` this student number left this class, or lost its last face: terminals that keep the class's faces
+    forget it. Tombstones of rows do not know a number, and a terminal knows nothing else."""
+
+    __tablename__ = "departures"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger, index=True)
+    username: Mapped[str] = mapped_column(String(128))
+    st_class: Mapped[str] = mapped_column(String(128))
+
+
 class Punch(Table):
     """A punch; name, number and class are copies, as they were. It outlives the student."""
 
     __tablename__ = "punches"
-    __table_args__ = (Index(None, "student_id", "place", "captured_at"), OPTIONS)
+    __table_args__ = (Index(None, "student_id", "place", "captured_at"), Index(None, "source", "captured_at"), OPTIONS)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     student_id: Mapped[int | None] = mapped_column(ForeignKey("students.id", ondelete="SET NULL"))
