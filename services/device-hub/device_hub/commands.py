@@ -2,6 +2,8 @@
 
 import time
 
+from pydantic import ValidationError
+
 from device_hub import challenges, tokens
 from device_hub.book import entitled, refusal
 from device_hub.directory import Directory
@@ -32,6 +34,8 @@ class TokenDesk:
     async def _announced(self, asked: IssueToken) -> tuple[Device, ...]:
         try:
             return (await self._directory.announce(asked.name, asked.sn),)
+        except ValidationError:  # longer than any name or serial number: nobody's
+            return ()
         except InvalidInput as error:
             raise refusal(DeviceCode.NAME_OR_SERIAL_WRONG, error.zh, error.en) from None
         except Conflict:

@@ -2,6 +2,7 @@
 clients of that API expect; only an outage (503) and a body without end (413) are also HTTP errors."""
 
 import json
+import string
 import unicodedata
 from collections.abc import Mapping
 from typing import Final, Protocol
@@ -17,7 +18,7 @@ from starlette.types import Message
 from gateway.policies import open_to_all
 from shared.bus import Bus
 from shared.codes import DeviceCode
-from shared.contracts.devices import IssueToken
+from shared.contracts.devices import IssuedToken, IssueToken
 from shared.errors import DeviceRefused, Failed, RollcallError
 
 MAX_BODY: Final = 65_536
@@ -52,9 +53,22 @@ def terminal_api(gateway: AsksTheHub) -> APIRouter:
             issued = await gateway.bus.ask(asked)
         except RollcallError as error:
             return refusal("token", error)
-        return JSONResponse({"flag": "token", "code": int(DeviceCode.SUCCESS), "token": issued.token}, headers=_PRIVATE)
+        return JSONResponse(_token_answer(issued), headers=_PRIVATE)
 
     return router
+
+
+def _token_answer(issued: IssuedToken) -> dict[str, object]:
+    """The token as seed 004 prints it; or, for a terminal with a secret, the challenge that it must answer first."""
+    if issued.challenge:
+        message = "Device permission denied: answer the challenge"
+        return {
+            "flag": "token",
+            "code": int(DeviceCode.PERMISSION_DENIED),
+            "message": message,
+            "challenge": issued.challenge,
+        }
+    return {"flag": "token", "code": int(DeviceCode.SUCCESS), "token": issued.token}
 
 
 _PRIVATE: Final = {"cache-control": "no-store"}
@@ -83,7 +97,16 @@ def wanted_token(fields: Mapping[str, object]) -> IssueToken:
         raise _refused(DeviceCode.INCOMPLETE_PARAMETERS, f"参数不完整: {missing}", f"Incomplete parameters: {missing}")
     if not (_is_name(name) and _is_serial(sn)):
         raise _malformed("Serial number or device name post error")
-    return IssueToken(name=name, sn=sn)
+    challenge, answer = (_hex(fields.get(field)) for field in ("challenge", "answer"))
+    return IssueToken(name=name, sn=sn, challenge=challenge, answer=answer)
+
+
+def _hex(value: object) -> str:
+    """A challenge or its answer. Raises DeviceRefused if it cannot be one."""
+    text = _text(value)
+    if len(text) > LONGEST or not all(char in string.hexdigits for char in text):
+        raise _malformed("challenge and answer must be hexadecimal")
+    return text
 
 
 def _text(value: object) -> str:

@@ -285,7 +285,8 @@ class Outbox(Table):
 
 
 class DeviceRow(Table):
-    """A terminal that the office knows, or that asks to be known. `secret` is sealed: challenges are checked with it."""
+    """A terminal that the office knows, or that asks to be known. `secret` is sealed, not hashed: challenges are
+    checked with it."""
 
     __tablename__ = "devices"
 

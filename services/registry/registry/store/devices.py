@@ -56,11 +56,11 @@ async def add(session: AsyncSession, vault: Vault, asked: AddDevice) -> IssuedSe
     return await _let_in(session, vault, row, asked.proof, DeviceChange.ADDED, asked.by)
 
 
-async def announced(session: AsyncSession, asked: AnnounceDevice) -> Device:
+async def announced(session: AsyncSession, asked: AnnounceDevice, *, most: int = MAX_PENDING) -> Device:
     """Raises Conflict, NotAllowed. A terminal that is known already is answered as it stands."""
     if (row := await _known(session, tidy(asked.name, "name"), asked.sn)) is not None:
         return as_device(row)
-    if await _count(session, DeviceRow.state == DeviceState.PENDING) >= MAX_PENDING:
+    if await _count(session, DeviceRow.state == DeviceState.PENDING) >= most:
         raise NotAllowed("等待授权的设备太多", "too many terminals wait for the office already")
     row = await _new(session, asked.name, asked.sn)
     await _tell(session, row.id, DeviceChange.ANNOUNCED, ITSELF)
