@@ -214,10 +214,10 @@ _OWN: dict[str, Rights] = {
     ),
     "registry": Rights(
         publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*", "evt.key.*"),
-        subscribe=("cmd.registry.*",),
+        subscribe=("cmd.registry.*", "cmd.registry-hub.*"),
     ),
     "hub": Rights(
-        publish=("cmd.registry.find_device", "cmd.registry.list_devices"),
+        publish=("cmd.registry-hub.*",),
         subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
     ),
     "cli": Rights(publish=("cmd.registry.*", "cmd.hub.*"), subscribe=()),

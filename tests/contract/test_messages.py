@@ -63,7 +63,25 @@ MEASURED = recognition.Measured(
 CANDIDATE = recognition.Candidate(group_id="students", user_id="2026_007", user_info="Ada", score=91.5)
 WHOSE = {"app_id": 1, "group_id": "g1", "user_id": "u1"}
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
-DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT, classes=("三年二班",))
+CONFIG = devices.DeviceConfig(mode=devices.DeviceMode.OFFLINE, open_ms=500, greeting="你好")
+DEVICE = devices.Device(
+    device_id=3,
+    name="东门",
+    sn="SN-1",
+    state=devices.DeviceState.AUTHORISED,
+    proof=devices.Proof.SECRET,
+    place="一号楼",
+    classes=("三年二班",),
+    config=CONFIG,
+    config_revision=2,
+    created_at=AT,
+    seen_at=AT,
+    clock_offset_ms=-250,
+    agent="t/1",
+)
+FOR_HUB = devices.HubDevice(device=DEVICE, secret=SecretBytes(b"s" * 8))
+SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1")
+ENTRY = devices.LogEntry(at=AT, by="office", action="device added")
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
 RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
 REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
@@ -202,14 +220,31 @@ SAMPLES: list[Message] = [
     ROSTER_ENTRY,
     roster.RosterPage(revision=9, head=10, entries=(ROSTER_ENTRY,), removed=("1",)),
     DEVICE,
-    devices.AddDevice(name="东门", sn="SN-1", by="office"),
+    CONFIG,
+    devices.AddDevice(name="东门", sn="SN-1", proof=devices.Proof.SECRET, by="office"),
+    devices.IssuedSecret(device=DEVICE, secret=SecretStr("s" * 64)),
+    devices.AnnounceDevice(name="东门", sn="SN-1"),
+    devices.AuthoriseDevice(device_id=3, proof=devices.Proof.SECRET, by="office"),
+    devices.SuspendDevice(device_id=3, by="office"),
+    devices.RenewSecret(device_id=3, by="office"),
+    devices.EditDevice(device_id=3, name="东门", place="一号楼", classes=("三年二班",), config=CONFIG, by="office"),
+    devices.GetDevice(device_id=3),
+    FOR_HUB,
+    devices.HubDevices(devices=(FOR_HUB,)),
+    devices.ListHubDevices(after=3, limit=10),
+    devices.FindHubDevices(device_id=3),
+    SEEN,
+    devices.DevicesSeen(seen=(SEEN,)),
+    ENTRY,
+    devices.DeviceLog(entries=(ENTRY,)),
+    devices.GetDeviceLog(device_id=3, limit=10),
     devices.RemoveDevice(device_id=3, by="office"),
-    devices.DeviceList(devices=(DEVICE,)),
-    devices.ListDevices(offset=0, limit=10),
+    devices.DeviceList(devices=(DEVICE,), total=1, pending=0),
+    devices.ListDevices(text="门", state=devices.DeviceState.PENDING, offset=0, limit=10),
     devices.FindDevice(name="东门", sn="SN-1"),
-    devices.DeviceChanged(**FACT, device_id=3, change="added", by="office"),
+    devices.DeviceChanged(**FACT, device_id=3, change=devices.DeviceChange.ADDED, by="office"),
     devices.IssuedToken(token="a" * 40, expires_in=900),
-    devices.IssueToken(name="东门", sn="SN-1"),
+    devices.IssueToken(name="东门", sn="SN-1", challenge="c" * 56, answer="a" * 64),
     devices.CheckToken(token="a" * 40, spend=True),
     devices.CheckSerial(name="东门", sn="SN-1"),
     devices.CheckDevice(device_id=3),

@@ -194,7 +194,7 @@ async def _greet(gateway: "Gateway", socket: WebSocket) -> Origin:
         raise InvalidInput("第一条消息应为 hello", 'the first message must be {"type":"hello"}') from None
     if token:
         device = await gateway.bus.ask(CheckToken(token=token[:64], spend=True))
-        return Origin(device_source(device.device_id), SourceKind.DEVICE, device.name, device.device_id)
+        return Origin(device_source(device.device_id), SourceKind.DEVICE, device.punches_at, device.device_id)
     if not same_origin(socket):
         raise NotAllowed("来源不允许", "cross-origin streams need a terminal's token")
     return Origin(f"web-{new_id()[:16]}", SourceKind.WEB, place or "web")

@@ -27,7 +27,27 @@ from shared.contracts.attendance import (
     ReportPunches,
 )
 from shared.contracts.base import Command, Done
-from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
+from shared.contracts.devices import (
+    AddDevice,
+    AnnounceDevice,
+    AuthoriseDevice,
+    Device,
+    DeviceList,
+    DeviceLog,
+    DevicesSeen,
+    EditDevice,
+    FindDevice,
+    FindHubDevices,
+    GetDevice,
+    GetDeviceLog,
+    HubDevices,
+    IssuedSecret,
+    ListDevices,
+    ListHubDevices,
+    RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
+)
 from shared.contracts.gallery import LibraryChanges, LibraryDelta
 from shared.contracts.library import (
     AddGroup,
@@ -246,14 +266,44 @@ class Attendance:
 class Devices:
     """Commands about terminals."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
 
     def table(self) -> dict[type[Command[Any]], Handler]:
-        return {AddDevice: self.add, RemoveDevice: self.remove, ListDevices: self.listed, FindDevice: self.found}
+        return {
+            AddDevice: self.add,
+            AnnounceDevice: self.announce,
+            AuthoriseDevice: self.authorise,
+            SuspendDevice: self.suspend,
+            RenewSecret: self.renew_secret,
+            EditDevice: self.edit,
+            RemoveDevice: self.remove,
+            ListDevices: self.listed,
+            GetDevice: self.get,
+            FindDevice: self.found,
+            GetDeviceLog: self.log,
+            ListHubDevices: self.listed_for_hub,
+            FindHubDevices: self.found_for_hub,
+            DevicesSeen: self.seen,
+        }
 
-    async def add(self, asked: AddDevice) -> Device:
-        return await self._database.write(lambda session: devices.add(session, asked))
+    async def add(self, asked: AddDevice) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.add(session, self._vault, asked))
+
+    async def announce(self, asked: AnnounceDevice) -> Device:
+        return await self._database.write(lambda session: devices.announced(session, asked))
+
+    async def authorise(self, asked: AuthoriseDevice) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.authorise(session, self._vault, asked))
+
+    async def suspend(self, asked: SuspendDevice) -> Device:
+        return await self._database.write(lambda session: devices.suspend(session, asked))
+
+    async def renew_secret(self, asked: RenewSecret) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.renew_secret(session, self._vault, asked))
+
+    async def edit(self, asked: EditDevice) -> Device:
+        return await self._database.write(lambda session: devices.edit(session, asked))
 
     async def remove(self, asked: RemoveDevice) -> Done:
         return await self._database.write(lambda session: devices.remove(session, asked))
@@ -261,8 +311,23 @@ class Devices:
     async def listed(self, asked: ListDevices) -> DeviceList:
         return await self._database.read(lambda session: devices.listed(session, asked))
 
+    async def get(self, asked: GetDevice) -> Device:
+        return await self._database.read(lambda session: devices.get(session, asked))
+
     async def found(self, asked: FindDevice) -> DeviceList:
         return await self._database.read(lambda session: devices.found(session, asked))
+
+    async def log(self, asked: GetDeviceLog) -> DeviceLog:
+        return await self._database.read(lambda session: devices.log(session, asked))
+
+    async def listed_for_hub(self, asked: ListHubDevices) -> HubDevices:
+        return await self._database.read(lambda session: devices.listed_for_hub(session, self._vault, asked))
+
+    async def found_for_hub(self, asked: FindHubDevices) -> HubDevices:
+        return await self._database.read(lambda session: devices.found_for_hub(session, self._vault, asked))
+
+    async def seen(self, asked: DevicesSeen) -> Done:
+        return await self._database.write(lambda session: devices.seen(session, asked))
 
 
 class Terminals:

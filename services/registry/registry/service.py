@@ -48,7 +48,7 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             FaceLibrary(database, library, sweeper),
             Keyring(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
-            Devices(database),
+            Devices(database, vault),
             Terminals(database, vault, settings.debounce_s),
             Office(database, PasswordHasher()),
         )

@@ -297,15 +297,28 @@ class Outbox(Table):
 
 
 class DeviceRow(Table):
-    """A terminal that the office knows."""
+    """A terminal that the office knows, or that asks to be known. `secret` is sealed, not hashed: challenges are
+    checked with it."""
 
     __tablename__ = "devices"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     sn: Mapped[str] = mapped_column(String(64), unique=True)
-    authorised: Mapped[bool] = mapped_column(default=True)
+    state: Mapped[str] = mapped_column(String(16), default="pending", server_default=text("'authorised'"), index=True)
+    proof: Mapped[str] = mapped_column(String(16), default="secret", server_default=text("'serial'"))
+    secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tokens: Mapped[str] = mapped_column(String(16), default="once", server_default=text("'once'"))
+    place: Mapped[str] = mapped_column(String(128), default="", server_default=text("''"))
+    classes: Mapped[str] = mapped_column(Text, default="[]")
+    """a JSON list of class names"""
+    config: Mapped[str] = mapped_column(Text, default="{}")
+    """a JSON DeviceConfig"""
+    config_revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(Moment)
+    seen_at: Mapped[datetime | None] = mapped_column(Moment)
+    clock_offset_ms: Mapped[int | None] = mapped_column(BigInteger)
+    agent: Mapped[str] = mapped_column(String(128), default="", server_default=text("''"))
 
 
 class OfficeAccount(Table):

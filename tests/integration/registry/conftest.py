@@ -102,8 +102,8 @@ def attendance(database: Database) -> Attendance:
 
 
 @pytest.fixture
-def devices(database: Database) -> Devices:
-    return Devices(database)
+def devices(database: Database, library: Library) -> Devices:
+    return Devices(database, library.vault)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Which terminal calls: its token, or its name and serial number where the office lets these be enough."""
 
+from typing import Any
+
 from gateway.terminal_api import parameters
 from gateway.terminal_api.reading import Sent
 from gateway.terminal_api.refusals import refused
@@ -14,10 +16,20 @@ class Callers:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def issue(self, sent: Sent) -> str:
-        """A fresh token. Raises 9001–9005."""
+    async def issue(self, sent: Sent) -> dict[str, Any]:
+        """A fresh token; or, for a terminal with a secret, the challenge that it must answer first. Raises 9001–5."""
         device = parameters.fully_named(sent)
-        return (await self._bus.ask(IssueToken(name=device.name, sn=device.sn))).token
+        challenge, answer = (parameters.hexadecimal(sent, name) for name in ("challenge", "answer"))
+        asked = IssueToken(name=device.name, sn=device.sn, challenge=challenge, answer=answer)
+        issued = await self._bus.ask(asked)
+        if issued.token:
+            return {"token": issued.token}
+        denied = DeviceCode.PERMISSION_DENIED
+        return {
+            "code": int(denied),
+            "message": f"{denied.printed}: answer the challenge",
+            "challenge": issued.challenge,
+        }
 
     async def admit(self, sent: Sent) -> Device:
         """The authorised terminal that calls. Raises 7, 9001, 9003–9005."""

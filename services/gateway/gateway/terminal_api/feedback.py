@@ -30,7 +30,7 @@ class Feedback:
             report_id=report_id(device, who, seen_at, sequence), who=who, captured_at=min(seen_at or at, at)
         )
         asked = ReportPunches(
-            place=device.name, source=device_source(device.device_id), classes=device.classes, reports=(report,)
+            place=device.punches_at, source=device_source(device.device_id), classes=device.classes, reports=(report,)
         )
         [outcome] = (await self._bus.ask(asked)).outcomes
         if outcome.state is ReportState.UNKNOWN:

@@ -141,7 +141,7 @@ class Looking:
             picture = await asyncio.to_thread(open_picture, data)
             question = Question(ask=ask, at=picture.inside(at) if at else None)
             result = await self._frames.once(
-                picture.jpeg, place=device.name, want=Want.ANSWER, max_faces=max_faces, question=question
+                picture.jpeg, place=device.punches_at, want=Want.ANSWER, max_faces=max_faces, question=question
             )
         if not result.faces:
             raise of_problem(result.problem or NO_FACE)

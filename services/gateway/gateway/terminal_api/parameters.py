@@ -6,6 +6,7 @@ Missing or empty: 9005. Malformed: 2, but 9003 for a device's name and serial nu
 import base64
 import binascii
 import re
+import string
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -115,6 +116,14 @@ def _wrong_name(en: str) -> DeviceRefused:
 def token(sent: Sent) -> str:
     """Of the field, else of the Authorization header; empty if there is none. Cut to what a token may be."""
     return (text(sent, "token") or sent.bearer)[:64]
+
+
+def hexadecimal(sent: Sent, name: str) -> str:
+    """A challenge or its answer; empty if it was not sent. Raises 2."""
+    given = text(sent, name)
+    if len(given) > LONGEST or not all(char in string.hexdigits for char in given):
+        raise wrong(name, "hexadecimal digits")
+    return given
 
 
 # ---- pictures and features

@@ -54,15 +54,11 @@ class Call:
 
 def calls(callers: Callers, looking: Looking, faces: Faces, feedback: Feedback) -> tuple[Call, ...]:
     """Seed 004's, spelled as it spells them; the two that it misspells also by their right names."""
-
-    async def token(sent: Sent) -> dict[str, Any]:
-        return {"token": await callers.issue(sent)}
-
     in_box = ("image", *parameters.BOX)
     registered = ("username", "faceName", "picBase64", "faceData", "className", "gender")
     reported = ("faceName", "time", "seq")
     return (
-        Call("/token", "token", token),
+        Call("/token", "token", callers.issue, ("challenge", "answer")),
         Call("/faceDetect", "facedetect", looking.detect, ("image",), LARGE),
         Call("/faceAge", "faceage", looking.age, in_box, LARGE),
         Call("/faceGender", "facegender", looking.gender, in_box, LARGE),
