@@ -35,7 +35,7 @@ OF_ERRORS: Final[tuple[tuple[type[RollcallError], DeviceCode], ...]] = (
     (InvalidInput, DeviceCode.INVALID_PARAMETER),
     (Internal, DeviceCode.INTERNAL_ERROR),
 )
-NUMBERS: Final = {int(code): code for code in DeviceCode}
+NUMBERS: Final = {int(code): code for code in DeviceCode if code is not DeviceCode.SUCCESS}
 CARRY_THE_NUMBER: Final = (DeviceRefused, NotAllowed)
 """Errors whose `number` is this API's; that of others is Baidu's."""
 
