@@ -93,7 +93,7 @@ class RegistryDouble:
 
     def roster(self, asked: GetRoster) -> RosterPage:
         self.rosters.append(asked)
-        newest = max(self.pages, default=0)
+        newest = max((page.head for page in self.pages.values()), default=0)
         return self.pages.get(asked.since, RosterPage(revision=newest, head=newest))
 
     def get_student(self, asked: GetStudent) -> StudentRow:
