@@ -1,6 +1,7 @@
 """What was posted, whatever its form: fields and files of a form, a multipart form or a JSON object."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,7 @@ SMALL: Final = 65_536
 """bytes of a body without a picture"""
 LARGE: Final = MAX_BODY
 """bytes of one with: 10 MB are 13.4 MB of base64"""
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
 FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -78,6 +80,9 @@ def _json(body: bytes) -> Mapping[str, Any]:
 
 async def _form(request: Request, body: bytes, limit: int) -> tuple[Mapping[str, str], Mapping[str, bytes]]:
     """Starlette's parser, fed with what was read within the limit."""
+
+    if "multipart" not in request.headers["content-type"].lower():  # names typed as they are, not as %E4%B8%9C
+        body = _NOT_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body)
 
     async def replay() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}

@@ -244,6 +244,13 @@ async def test_a_token_of_another_device_is_refused(host: HostDouble) -> None:
     assert (await post(host, "clinetWebResult", fields))["code"] == 0
 
 
+async def test_names_need_not_be_percent_encoded() -> None:
+    trusted = HostDouble(proof=Proof.SERIAL)
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    said = await post(trusted, "clinetWebResult", content="deviceName=东门&deviceSN=E-1".encode(), headers=headers)
+    assert said["code"] == 0
+
+
 async def test_without_a_token_only_a_device_that_the_office_lets(host: HostDouble) -> None:
     assert (await post(host, "clinetWebResult", WHO))["code"] == 9001
     assert (await post(host, "clinetWebResult", {"deviceName": "东门"}))["code"] == 9005

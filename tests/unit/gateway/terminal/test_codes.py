@@ -71,3 +71,12 @@ def test_errors_of_any_service_have_a_code(error: RollcallError, code: int) -> N
 
 def test_http_says_200_but_for_what_a_proxy_should_know() -> None:
     assert {int(code): status.number for code, status in STATUSES.items()} == {1: 503, 8: 429, 9: 413, 9007: 500}
+
+
+def test_both_guides_have_the_same_examples() -> None:
+    blocks = re.compile(r"^```(?:sh|json)?\n.*?^```$", re.MULTILINE | re.DOTALL)
+    english, chinese = (
+        blocks.findall((DOCS / name).read_text("utf-8")) for name in ("terminals.md", "terminals.zh.md")
+    )
+    assert len(chinese) > 20
+    assert chinese == english[: len(chinese)]
