@@ -245,10 +245,18 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: Bounds = Bounds()) -> bytes:
+def fit(
+    data: bytes,
+    max_side: int = 1920,
+    max_bytes: int = 1_500_000,
+    bounds: Bounds = Bounds(),
+    *,
+    check: bool = True,
+) -> bytes:
     """The photo as a JPEG within these limits, upright, without EXIF. A small plain JPEG comes back as it is.
 
-    Decodes everything, so a picture that passes here can be decoded later. Raises a PictureError.
+    Decodes everything, so a picture that passes here can be decoded later; with `check` False a picture that comes
+    back as it is may be damaged, and whoever decodes it finds out. Raises a PictureError.
     """
     image = _open(data, bounds)
     info = _info(image, bounds)
@@ -256,8 +264,15 @@ def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: B
         image.draft(None, (max_side, max_side))  # a large JPEG can be decoded at a half, a quarter, an eighth
         load(data, image, info)
         return _as_jpeg(upright(flattened(image), info.orientation), max_side, max_bytes)
-    load(data, image, info)
+    if check:
+        load(data, image, info)
     return data
+
+
+def fits(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: Bounds = Bounds()) -> bool:
+    """Whether `fit` gives the photo back as it is. Reads the header only. Raises a PictureError."""
+    image = _open(data, bounds)
+    return _is_plain(image, _info(image, bounds), len(data), max_side, max_bytes)
 
 
 def _is_plain(image: Image.Image, info: PictureInfo, size: int, max_side: int, max_bytes: int) -> bool:

@@ -232,3 +232,13 @@ def test_every_error_can_cross_the_bus() -> None:
     for error in picture.PictureError.__subclasses__():
         assert RollcallError.by_code[error.code] is error
         assert error("零", "zero", field="img_data").number == error.baidu
+
+
+def test_a_small_jpeg_need_not_be_checked_twice(jpeg: bytes) -> None:
+    """Where it is decoded next anyway. What has to be made smaller is always decoded."""
+    damaged = jpeg[:-200]
+    assert fit(damaged, check=False) == damaged
+    with pytest.raises(picture.DamagedPicture):
+        fit(damaged)
+    with pytest.raises(picture.DamagedPicture):
+        fit(damaged, max_side=100, check=False)
