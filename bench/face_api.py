@@ -28,7 +28,7 @@ from shared.bus import connect
 from shared.contracts.library import CreateKey
 from shared.contracts.recognition import Result
 from shared.sample_faces import load
-from shared.vision.picture import fit, inspect
+from shared.vision.picture import inspect
 
 CACHE = Path(".cache/faces")
 API = "/rest/2.0/face/v3"
@@ -130,7 +130,6 @@ def prepared(image: str) -> float:
     def once() -> float:
         began = time.perf_counter()
         data = decoded(image)
-        fit(data, check=False)
         inspect(data)
         return (time.perf_counter() - began) * 1000
 

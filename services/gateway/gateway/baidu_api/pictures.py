@@ -15,7 +15,7 @@ from shared.codes import FaceCode
 from shared.contracts.library import App
 from shared.contracts.recognition import Box
 from shared.security import face_token, further_face_token
-from shared.vision.picture import fit, fits, inspect
+from shared.vision.picture import PictureInfo, fit, fits, inspect
 
 QUICK: Final = 512 * 1024
 """Up to this size a picture is read at once, in a millisecond: a thread may cost five, for Python's lock."""
@@ -64,13 +64,18 @@ class Pictures:
 
 
 async def _ready(app: App, data: bytes) -> Picture:
-    if len(data) <= QUICK and fits(data):
-        return _made_ready(app, data)
+    if len(data) <= QUICK and fits(info := inspect(data), len(data)):
+        return _named(app, data, data, info)
     return await asyncio.to_thread(_made_ready, app, data)
 
 
 def _made_ready(app: App, data: bytes) -> Picture:
-    jpeg, info = fit(data, check=False), inspect(data)  # the recognizer decodes it anyway
+    info = inspect(data)
+    return _named(app, data, data if fits(info, len(data)) else fit(data), info)
+
+
+def _named(app: App, data: bytes, jpeg: bytes, info: PictureInfo) -> Picture:
+    """`jpeg` may be damaged where it is the picture as it was sent: the recognizer decodes it, and says so."""
     return Picture(jpeg, face_token(app.token_key.get_secret_value(), data), info.width, info.height)
 
 
