@@ -8,7 +8,16 @@ from gateway.body_limit import BodyTooLarge
 from gateway.clockin import SEVERAL_FACES, PictureRefused
 from shared.codes import DeviceCode
 from shared.contracts.recognition import Problem
-from shared.errors import Conflict, DeviceRefused, Internal, InvalidInput, NotAllowed, RollcallError, Unavailable
+from shared.errors import (
+    Conflict,
+    DeviceRefused,
+    Internal,
+    InvalidInput,
+    NotAllowed,
+    NotFound,
+    RollcallError,
+    Unavailable,
+)
 from shared.vision.picture import (
     AnimatedPicture,
     NotAPicture,
@@ -32,6 +41,7 @@ OF_ERRORS: Final[tuple[tuple[type[RollcallError], DeviceCode], ...]] = (
     (BodyTooLarge, DeviceCode.BUFFER_OVERFLOW),
     (NotAllowed, DeviceCode.PERMISSION_DENIED),
     (Conflict, DeviceCode.BAD_STATE),
+    (NotFound, DeviceCode.FACE_REFUSED),
     (InvalidInput, DeviceCode.INVALID_PARAMETER),
     (Internal, DeviceCode.INTERNAL_ERROR),
 )

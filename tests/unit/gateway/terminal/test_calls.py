@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.terminal_api import faces, parameters
+from gateway.terminal_api.looking import AT_ONCE, Room
 from shared.codes import DeviceCode
 from shared.contracts.attendance import LastPunch, PunchRow, ReportState
 from shared.contracts.base import now
@@ -20,7 +21,7 @@ from shared.contracts.devices import Proof
 from shared.contracts.people import Gender
 from shared.contracts.recognition import NO_FACE, Box
 from shared.contracts.roster import RosterEntry, RosterFace, RosterPage
-from shared.errors import Conflict, Internal, Unavailable
+from shared.errors import Conflict, DeviceRefused, Internal, Unavailable
 from shared.vision.feature import Feature
 from tests.unit.gateway.baidu.vision_double import GOOD, MODEL, a_face, unit
 from tests.unit.gateway.terminal.host_double import ADA, JPEG, HostDouble
@@ -207,6 +208,25 @@ async def test_the_score_of_two_features(host: HostDouble) -> None:
     assert (await post(host, "faceRecognize", {**fields, "pending": "AAAA"}))["code"] == 73731
     assert (await post(host, "faceRecognize", {**fields, "pending": ""}))["code"] == 9005
     assert (await post(host, "faceRecognize", {**fields, "pending": "x" * 60_000}))["code"] == 73731
+
+
+async def test_more_pictures_than_can_be_looked_at_are_told_to_wait() -> None:
+    room = Room(2)
+    with room.place(), room.place(), pytest.raises(DeviceRefused) as caught, room.place():
+        pass
+    assert caught.value.number == DeviceCode.PAUSE
+    with room.place():
+        pass
+
+
+async def test_a_picture_gives_its_place_back_whatever_happens(host: HostDouble) -> None:
+    for error in (Unavailable(), None):
+        host.frames.error = error
+        async with host.web() as web:
+            for _ in range(AT_ONCE + 1):
+                fields = {"token": host.token()}
+                answer = await web.post("/faces/api/faceDetect", data=fields, files={"image": ("a.jpg", PHOTO)})
+                assert answer.json()["code"] == (1 if error else 0)
 
 
 # ---- tokens
