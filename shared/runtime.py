@@ -54,13 +54,14 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_http(app: Any, host: str, port: int, **options: Any) -> AsyncIterator[int]:
-    """Serve an ASGI app while inside; yields the port in use (`port` 0 picks a free one).
+async def serve_http(app: Any, host: str, port: int, *, share_port: bool = False, **options: Any) -> AsyncIterator[int]:
+    """Serve an ASGI app while inside; yields the port in use (`port` 0 picks a free one). `share_port`: several
+    processes of one user listen on it, and the kernel deals the connections out among them (SO_REUSEPORT).
 
     Raises OSError when the address is taken. Leaving stops accepting, gives open requests 2 s, and closes.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2_048)
+    listener = socket.create_server((host, port), family=family, backlog=2_048, reuse_port=share_port)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that never reads would keep its socket for ever
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
     config = uvicorn.Config(

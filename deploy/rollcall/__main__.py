@@ -52,12 +52,19 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(1, 65534), default=8000, show_default=True, help="Web port.")
 @click.option("--hub-port", type=click.IntRange(0, 65535), default=0, help="Terminals' port.  [default: port + 1]")
 @click.option("--recognizers", type=click.IntRange(1, 256), help="Processes.  [default: one per core less one]")
+@click.option(
+    "--hubs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that hold the terminals, 18,000 each, behind one address.",
+)
 @click.option("--database", default="", help="mysql://user:password@host/name  [default: SQLite in --data]")
-def up(data: Path, host: str, port: int, hub_port: int, recognizers: int | None, database: str) -> None:
+def up(data: Path, host: str, port: int, hub_port: int, recognizers: int | None, hubs: int, database: str) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     from rollcall.up import up as run_up
 
-    run(run_up(Options(data, host, port, hub_port, recognizers or 0, database)))
+    run(run_up(Options(data, host, port, hub_port, recognizers or 0, hubs, database)))
 
 
 @main.command()

@@ -38,6 +38,8 @@ class Options:
     """0: port + 1"""
     recognizers: int = 0
     """0: one per core less one, at least one"""
+    hubs: int = 1
+    """more than one share the address"""
     database: str = ""
     """empty: SQLite in the data folder"""
 
@@ -161,7 +163,8 @@ Settings = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A process to start: its module, its NATS user, the port of its web face (0: health only), its own settings."""
+    """A process to start: its module, its NATS user, the port where it tells its health if that is its web face's
+    (0: a free one), its own settings."""
 
     name: str
     module: str
@@ -178,8 +181,15 @@ def _plans(options: Options, keys: Keys) -> list[Plan]:
         Plan("registry", "registry", "registry", settings=registry),
         *(Plan(f"recognizer-{n}", "recognizer", "recognizer") for n in range(1, options.recognizers + 1)),
         Plan("gateway", "gateway", "gateway", options.port, web),
-        Plan("device-hub", "device_hub", "hub", options.hub_port, hub),
+        *_hubs(options, hub),
     ]
+
+
+def _hubs(options: Options, settings: Settings) -> list[Plan]:
+    if options.hubs == 1:
+        return [Plan("device-hub", "device_hub", "hub", options.hub_port, settings)]
+    shared: Settings = {**settings, "share_port": 1}
+    return [Plan(f"device-hub-{n}", "device_hub", "hub", settings=shared) for n in range(1, options.hubs + 1)]
 
 
 def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
@@ -235,6 +245,7 @@ def _resolved(options: Options, data: Path) -> Options:
         port=options.port,
         hub_port=options.hub_port or options.port + 1,
         recognizers=options.recognizers or default_recognizers(),
+        hubs=options.hubs,
         database=options.database or f"sqlite+aiosqlite:///{data / 'rollcall.db'}",
     )
 

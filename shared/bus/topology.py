@@ -215,13 +215,13 @@ _OWN: dict[str, Rights] = {
     ),
     "registry": Rights(
         publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*", "evt.key.*"),
-        subscribe=("cmd.registry.*", "cmd.registry-hub.*"),
+        subscribe=("cmd.registry.*", "cmd.registry-hub.*", "cmd.registry-cli.*"),
     ),
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
         subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
     ),
-    "cli": Rights(publish=("cmd.registry.*", "cmd.hub.*"), subscribe=()),
+    "cli": Rights(publish=("cmd.registry.*", "cmd.registry-cli.*", "cmd.hub.*"), subscribe=()),
 }
 
 

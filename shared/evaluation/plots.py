@@ -1,4 +1,4 @@
-"""Two kinds of plot as SVG text, nothing but lines, words and rectangles."""
+"""Three kinds of plot as SVG text, nothing but lines, words and rectangles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +64,33 @@ def histogram(title: str, x_label: str, groups: dict[str, Values]) -> str:
     for number, share in enumerate(shares.values()):
         body += [_bar(frame, edges[i], edges[i + 1], float(value), number) for i, value in enumerate(share) if value]
     return _drawing(title, x_label, "share", list(shares), body)
+
+
+def lines(title: str, x_label: str, y_label: str, curves: Sequence[Curve]) -> str:
+    """Curves over linear axes that begin at 0."""
+    right = max((value for curve in curves for value in curve.x), default=0.0) or 1.0
+    top = max((value for curve in curves for value in curve.y), default=0.0) or 1.0
+    frame = Frame((0.0, right), (0.0, top * 1.05))
+    body = []
+    for x, y in zip(_steps(right), _steps(top), strict=True):
+        body += [_tick_below(frame, x), _tick_left(frame, y)]
+    for number, curve in enumerate(curves):
+        points = " ".join(f"{frame.across(a):.1f},{frame.down(b):.1f}" for a, b in zip(curve.x, curve.y, strict=True))
+        body.append(f'<polyline fill="none" stroke="{_colour(number)}" stroke-width="2" points="{points}"/>')
+    return _drawing(title, x_label, y_label, [curve.name for curve in curves], body)
+
+
+def _steps(end: float) -> list[float]:
+    """Five places from 0 to `end`."""
+    return [end * step / 4 for step in range(5)]
+
+
+def _tick_below(frame: Frame, value: float) -> str:
+    return _text(frame.across(value), HEIGHT - BOTTOM + 18, f"{value:,.0f}")
+
+
+def _tick_left(frame: Frame, value: float) -> str:
+    return _text(LEFT - 6, frame.down(value) + 4, f"{value:,.0f}", "end")
 
 
 def _colour(number: int) -> str:

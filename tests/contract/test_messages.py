@@ -79,7 +79,7 @@ DEVICE = devices.Device(
     clock_offset_ms=-250,
     agent="t/1",
 )
-FOR_HUB = devices.HubDevice(device=DEVICE, secret=SecretBytes(b"s" * 8))
+FOR_HUB = devices.HubDevice.of(DEVICE, b"s" * 8)
 SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1")
 ENTRY = devices.LogEntry(at=AT, by="office", action="device added")
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
@@ -229,8 +229,13 @@ SAMPLES: list[Message] = [
     devices.RenewSecret(device_id=3, by="office"),
     devices.EditDevice(device_id=3, name="东门", place="一号楼", classes=("三年二班",), config=CONFIG, by="office"),
     devices.GetDevice(device_id=3),
-    FOR_HUB,
-    devices.HubDevices(devices=(FOR_HUB,)),
+    devices.HubDevices.of([FOR_HUB]),
+    devices.DevicesMark(mark=9),
+    devices.GetDevicesMark(),
+    devices.NewDevice(name="东门", sn="SN-1"),
+    devices.AddDevices(devices=(devices.NewDevice(name="东门", sn="SN-1"),), by="office"),
+    devices.IssuedSecrets(ids=(3,), secrets=("s" * 64,)),
+    devices.RemoveDevices(ids=(3,), by="office"),
     devices.ListHubDevices(after=3, limit=10),
     devices.FindHubDevices(device_id=3),
     SEEN,

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from starlette.applications import Starlette
@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket
 from device_hub.commands import TokenDesk
 from device_hub.session import Session, Terms
 from shared.codes import DeviceCode
-from shared.contracts.devices import CheckToken
+from shared.contracts.devices import CheckToken, Device
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
 
@@ -23,8 +23,8 @@ GONE_S = 2.0
 
 
 class Door:
-    """`GET /terminal`: checks the token, counts, lets in. A refusal is an HTTP answer before the upgrade, because
-    it costs less than a WebSocket that is closed again."""
+    """`GET /terminal`: checks the token or the answered challenge, counts, lets in. A refusal is an HTTP answer before
+    the upgrade, because it costs less than a WebSocket that is closed again."""
 
     def __init__(self, desk: TokenDesk, terms: Terms, limit: int) -> None:
         self._desk, self._terms, self._limit = desk, terms, limit
@@ -35,12 +35,17 @@ class Door:
         socket = WebSocket(scope, receive, send)
         try:
             with self._room():
-                device = await self._desk.check(CheckToken(token=bearer(socket), spend=True))
+                device = await self._admit(socket)
                 await socket.accept()
                 await Session(socket, device, self._terms).run()
         except RollcallError as error:
             await socket.send_denial_response(denial(error))
             await _until_gone(receive)
+
+    async def _admit(self, socket: WebSocket) -> Device:
+        if answered := challenge_answer(socket):
+            return await self._desk.admit(*answered)
+        return await self._desk.check(CheckToken(token=bearer(socket), spend=True))
 
     @contextmanager
     def _room(self) -> Iterator[None]:
@@ -69,6 +74,17 @@ def bearer(socket: WebSocket) -> str:
     return token[:64]
 
 
+def challenge_answer(socket: WebSocket) -> tuple[str, str, str] | None:
+    """(challenge, answer, serial number) of `Authorization: Rollcall CHALLENGE:ANSWER:SN`, each cut to what it may be;
+    None if the header is of another kind."""
+    scheme, _, credentials = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "rollcall":
+        return None
+    challenge, _, rest = credentials.strip().partition(":")
+    answer, _, sn = rest.partition(":")
+    return challenge[:128], answer[:128], sn[:64]
+
+
 def denial(error: RollcallError) -> Response:
     """401 for a token that does not count, 503 when another try may succeed."""
     refused = isinstance(error, NotAllowed)
@@ -78,7 +94,7 @@ def denial(error: RollcallError) -> Response:
     return JSONResponse(body, 401 if refused else 503, headers)
 
 
-def hub_app(health: Health, door: Door) -> Starlette:
+def hub_app(health: Health, door: Door, challenge: Callable[[], str]) -> Starlette:
     """The ASGI app."""
 
     async def answer_health(request: Request) -> Response:
@@ -86,7 +102,8 @@ def hub_app(health: Health, door: Door) -> Starlette:
         return Response(body, status, {"cache-control": "no-store"}, "application/json")
 
     async def explain(request: Request) -> Response:
-        return JSONResponse({"error": "this is a WebSocket: see docs/terminals.md"}, 426, {"upgrade": "websocket"})
+        body = {"error": "this is a WebSocket: see docs/terminals.md", "challenge": challenge()}
+        return JSONResponse(body, 426, {"upgrade": "websocket", "cache-control": "no-store"})
 
     return Starlette(
         routes=[

@@ -25,7 +25,7 @@ def issue(hub_secret: bytes, now: float) -> str:
 
 def answered(hub_secret: bytes, device_secret: bytes, challenge: str, answer: str, now: float) -> bool:
     """Whether the challenge is ours and still holds, and the answer is the device's."""
-    if not device_secret or not _ours(hub_secret, challenge, now):
+    if not device_secret or not holds(hub_secret, challenge, now):
         return False
     right = answer_to(device_secret, challenge)
     return hmac.compare_digest(right.encode(), answer.lower().encode())
@@ -36,7 +36,8 @@ def answer_to(device_secret: bytes, challenge: str) -> str:
     return hmac.new(device_secret, challenge.encode(), hashlib.sha256).hexdigest()
 
 
-def _ours(hub_secret: bytes, challenge: str, now: float) -> bool:
+def holds(hub_secret: bytes, challenge: str, now: float) -> bool:
+    """Whether one of these hubs issued it, less than CHALLENGE_S ago."""
     try:
         raw = bytes.fromhex(challenge)
     except ValueError:

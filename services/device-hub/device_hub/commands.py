@@ -42,6 +42,25 @@ class TokenDesk:
         claims = tokens.Claims(device.device_id, int(time.time()) + self._ttl_s, secrets.token_bytes(tokens.NONCE))
         return IssuedToken(token=tokens.issue(self._secret, claims), expires_in=self._ttl_s)
 
+    def challenge(self) -> str:
+        """For a terminal that is about to connect."""
+        return challenges.issue(self._secret, time.time())
+
+    async def admit(self, challenge: str, answer: str, sn: str) -> Device:
+        """The authorised device of this serial number, which answered a challenge with its secret: as good as a token,
+        and neither the gateway nor the broker hears of it. Raises NotAllowed (9001), Unavailable."""
+        if not challenges.holds(self._secret, challenge, time.time()):
+            raise _refused("质询无效或已过期", "the challenge is not ours or has expired; get a new one")
+        device = await self._directory.by_serial(sn)
+        if device is None or not device.authorised or device.proof is not Proof.SECRET:
+            raise _refused("设备未授权", "the device is not authorised")
+        right = challenges.answered(
+            self._secret, self._directory.secret(device.device_id), challenge, answer, time.time()
+        )
+        if not right:
+            raise _refused("设备密钥不对", "wrong answer to the challenge")
+        return device
+
     async def _announced(self, asked: IssueToken) -> tuple[Device, ...]:
         try:
             return (await self._directory.announce(asked.name, asked.sn),)

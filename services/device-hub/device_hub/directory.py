@@ -1,6 +1,7 @@
 """The hub's copy of the registry's devices, kept fresh, so that no token costs a trip to the database."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -15,12 +16,16 @@ from shared.contracts.devices import (
     DeviceChange,
     DeviceChanged,
     FindHubDevices,
+    GetDevicesMark,
     HubDevice,
     ListHubDevices,
 )
 from shared.errors import Failed, RollcallError, Unavailable
 
 REFRESH_S: Final = 30.0
+"""how often the registry is asked whether anything was changed that no event told of"""
+READ_ANYWAY_S: Final = 600.0
+"""how often everything is read, whatever the registry's mark says"""
 RETRY_S: Final = 1.0
 PAUSE_S: Final = 0.2
 """between two listings, so that a thousand changes are not a thousand listings"""
@@ -40,7 +45,20 @@ class Directory:
         self._listed = asyncio.Event()
         self._touched: set[int] = set()
         self._changes = 0
-        self.loaded = False
+        self._mark = -1
+        self._read_at = 0.0
+        self._first = asyncio.Event()
+
+    @property
+    def loaded(self) -> bool:
+        """Whether a copy was read since the start."""
+        return self._first.is_set()
+
+    async def first_copy(self, timeout: float) -> None:
+        """Wait until a copy was read, for `timeout` seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._first.wait()
 
     async def ready(self) -> None:
         """The health check: a copy was read since the start."""
@@ -49,8 +67,7 @@ class Directory:
 
     def is_authorised(self, device_id: int) -> bool:
         """What the copy says, now."""
-        device = self._book.get(device_id)
-        return device is not None and device.authorised
+        return self._book.is_authorised(device_id)
 
     async def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """The devices that bear this name or serial number. Only an exact, authorised match is taken from the copy
@@ -65,6 +82,14 @@ class Directory:
                 raise
             return copied
 
+    async def by_serial(self, sn: str) -> Device | None:
+        """The device that bears this serial number; the registry is asked if the copy knows none that is authorised.
+        Raises Unavailable if nobody knows."""
+        for device in self._book.find("", sn):
+            if device.authorised:
+                return device
+        return next((device for device in await self._ask(FindHubDevices(sn=sn)) if device.sn == sn), None)
+
     def secret(self, device_id: int) -> bytes:
         """The device's secret, empty if it has none."""
         return self._book.secret(device_id)
@@ -77,18 +102,18 @@ class Directory:
     async def _ask(self, question: FindHubDevices) -> tuple[Device, ...]:
         """The registry's answer, copied unless a change came while it was on its way: it may be the older news."""
         changes = self._changes
-        found = (await self._bus.ask(question)).devices
+        found = tuple((await self._bus.ask(question)).rows())
         if self._changes == changes:
             for known in found:
                 self._learn(known)
-        return tuple(known.device for known in found)
+        return tuple(known.device() for known in found)
 
     async def by_id(self, device_id: int) -> Device | None:
         """The device. For an id that the copy lacks, up to two listings are waited for: the first may have begun
         before the device was added."""
         for _ in range(2):
-            if self._book.get(device_id) is not None:
-                break
+            if (device := self._book.get(device_id)) is not None:
+                return device
             self._stale.set()
             await self._next_listing()
         return self._book.get(device_id)
@@ -130,22 +155,36 @@ class Directory:
         return True
 
     async def _list(self) -> None:
-        """Pages by id are no snapshot: what changed meanwhile is left as the change says, what seems to be gone is
-        asked for before anybody is cut."""
+        """Nothing, if the registry's mark is the one of the last time."""
+        mark, clock = (await self._bus.ask(GetDevicesMark())).mark, asyncio.get_running_loop().time()
+        if mark == self._mark and clock - self._read_at < READ_ANYWAY_S:
+            return
+        await self._read_all()
+        self._mark, self._read_at = mark, clock
+        self._first.set()
+
+    async def _read_all(self) -> None:
+        """Pages by id are no snapshot: what changed meanwhile is left as the change says, and what was learnt meanwhile
+        may have missed its page. What was known before and is in no page is gone."""
         self._touched.clear()
+        before = self._book.ids()
         listed: set[int] = set()
-        while page := (await self._bus.ask(ListHubDevices(after=max(listed, default=0), limit=PAGE))).devices:
-            for known in page:
-                if known.device.device_id not in self._touched:
+        last = 0
+        while (page := await self._bus.ask(ListHubDevices(after=last, limit=PAGE))).ids:
+            for known in page.rows():
+                if known.device_id not in self._touched:
                     self._learn(known)
-            listed |= {known.device.device_id for known in page}
-        for device_id in self._book.ids() - listed - self._touched:
-            await self._look_again(device_id)
-        self.loaded = True
+            last = page.ids[-1]
+            listed.update(page.ids)
+            await asyncio.sleep(0)  # terminals may speak between two pages
+        for device_id in before - listed - self._touched:
+            self._forget(device_id)
 
     async def changed(self, event: DeviceChanged, _: str) -> None:
-        """evt.device.changed: a removal counts at once, anything else is asked for."""
+        """evt.device.changed: a removal counts at once, anything else is asked for; many are read again together."""
         self._changes += 1
+        if event.change is DeviceChange.MANY:
+            return self._stale.set()
         self._touched.add(event.device_id)
         if event.change is DeviceChange.REMOVED:
             return self._forget(event.device_id)
@@ -162,8 +201,8 @@ class Directory:
 
     def _learn(self, known: HubDevice) -> None:
         self._book.put(known)
-        if not known.device.authorised:
-            self._lost(known.device.device_id)
+        if not known.authorised:
+            self._lost(known.device_id)
 
     def _forget(self, device_id: int) -> None:
         self._book.drop(device_id)

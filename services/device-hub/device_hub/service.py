@@ -19,6 +19,8 @@ from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, Devic
 from shared.health import Health
 from shared.runtime import background, serve_http
 
+FIRST_COPY_S = 10.0
+"""how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
@@ -46,11 +48,22 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
         terms = Terms(hub.opened, hub.closed, settings.heartbeat_s)
-        app = hub_app(_health(bus, directory), Door(desk, terms, settings.max_terminals))
-        async with background(directory.keep_fresh(), presence.keep(), lease.renew(), seen.keep()):
+        health = _health(bus, directory)
+        app = hub_app(health, Door(desk, terms, settings.max_terminals), desk.challenge)
+        async with (
+            background(directory.keep_fresh(), presence.keep(), lease.renew(), seen.keep()),
+            _own_health(health, settings),
+        ):
+            # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
+            await directory.first_copy(FIRST_COPY_S)
             # The channel has its own pings, which terminals can answer whatever their WebSocket library does.
             async with serve_http(
-                app, settings.host, settings.port, ws_max_size=MAX_FRAME, ws_ping_interval=None
+                app,
+                settings.host,
+                settings.port,
+                share_port=settings.share_port,
+                ws_max_size=MAX_FRAME,
+                ws_ping_interval=None,
             ) as port:
                 try:
                     yield Running(port, hub)
@@ -59,6 +72,16 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
             await presence.settle(LAST_PRESENCE_S)
             await seen.tell()
             await lease.end()
+
+
+@asynccontextmanager
+async def _own_health(health: Health, settings: HubSettings) -> AsyncIterator[None]:
+    """Behind a shared address nobody knows which hub answers."""
+    if not settings.share_port:
+        yield
+        return
+    async with serve_http(health, settings.health_host, settings.health_port):
+        yield
 
 
 def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Directory]:

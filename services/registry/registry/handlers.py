@@ -29,22 +29,27 @@ from shared.contracts.attendance import (
 from shared.contracts.base import Command, Done
 from shared.contracts.devices import (
     AddDevice,
+    AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
     Device,
     DeviceList,
     DeviceLog,
+    DevicesMark,
     DevicesSeen,
     EditDevice,
     FindDevice,
     FindHubDevices,
     GetDevice,
     GetDeviceLog,
+    GetDevicesMark,
     HubDevices,
     IssuedSecret,
+    IssuedSecrets,
     ListDevices,
     ListHubDevices,
     RemoveDevice,
+    RemoveDevices,
     RenewSecret,
     SuspendDevice,
 )
@@ -272,6 +277,9 @@ class Devices:
     def table(self) -> dict[type[Command[Any]], Handler]:
         return {
             AddDevice: self.add,
+            AddDevices: self.add_many,
+            RemoveDevices: self.remove_many,
+            GetDevicesMark: self.mark,
             AnnounceDevice: self.announce,
             AuthoriseDevice: self.authorise,
             SuspendDevice: self.suspend,
@@ -289,6 +297,15 @@ class Devices:
 
     async def add(self, asked: AddDevice) -> IssuedSecret:
         return await self._database.write(lambda session: devices.add(session, self._vault, asked))
+
+    async def add_many(self, asked: AddDevices) -> IssuedSecrets:
+        return await self._database.write(lambda session: devices.add_many(session, self._vault, asked))
+
+    async def remove_many(self, asked: RemoveDevices) -> Done:
+        return await self._database.write(lambda session: devices.remove_many(session, asked))
+
+    async def mark(self, asked: GetDevicesMark) -> DevicesMark:
+        return await self._database.read(devices.mark)
 
     async def announce(self, asked: AnnounceDevice) -> Device:
         return await self._database.write(lambda session: devices.announced(session, asked))

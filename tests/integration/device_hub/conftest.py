@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from nats.js.errors import Error as JetStreamError
-from pydantic import SecretBytes, SecretStr
+from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from device_hub import service as hub_service
@@ -24,9 +24,11 @@ from shared.contracts.devices import (
     Device,
     DeviceChange,
     DeviceChanged,
+    DevicesMark,
     DevicesSeen,
     DeviceState,
     FindHubDevices,
+    GetDevicesMark,
     HubDevice,
     HubDevices,
     IssueToken,
@@ -49,10 +51,12 @@ class Registry:
     secrets: dict[int, bytes] = field(default_factory=dict)
     seen: dict[int, Sighting] = field(default_factory=dict)
     asked: int = 0
+    mark: int = 0
 
     async def start(self) -> None:
         await self.bus.serve(FindHubDevices, self._find)
         await self.bus.serve(ListHubDevices, self._list)
+        await self.bus.serve(GetDevicesMark, self._mark)
         await self.bus.serve(AnnounceDevice, self._announce)
         await self.bus.serve(DevicesSeen, self._seen)
 
@@ -63,11 +67,15 @@ class Registry:
             for d in self.devices.values()
             if asked.device_id == d.device_id or d.name == asked.name or d.sn == asked.sn
         )
-        return HubDevices(devices=tuple(map(self._for_hub, found)))
+        return HubDevices.of(map(self._for_hub, found))
 
     async def _list(self, asked: ListHubDevices) -> HubDevices:
         ordered = sorted(d for d in self.devices if d > asked.after)[: asked.limit]
-        return HubDevices(devices=tuple(self._for_hub(self.devices[device_id]) for device_id in ordered))
+        return HubDevices.of(self._for_hub(self.devices[device_id]) for device_id in ordered)
+
+    async def _mark(self, asked: GetDevicesMark) -> DevicesMark:
+        self.mark += 1
+        return DevicesMark(mark=self.mark)
 
     async def _announce(self, asked: AnnounceDevice) -> Device:
         return self.put(max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn)
@@ -77,7 +85,7 @@ class Registry:
         return Done()
 
     def _for_hub(self, device: Device) -> HubDevice:
-        return HubDevice(device=device, secret=SecretBytes(self.secrets.get(device.device_id, b"")))
+        return HubDevice.of(device, self.secrets.get(device.device_id, b""))
 
     def put(self, device_id: int, **fields: Any) -> Device:
         """A device in the table, authorised and believed on its serial number if not said otherwise; no news of it."""

@@ -12,6 +12,7 @@ from registry.store.database import Database
 from registry.tables import Audit, DeviceRow, Outbox
 from shared.contracts.devices import (
     AddDevice,
+    AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
     Device,
@@ -26,10 +27,13 @@ from shared.contracts.devices import (
     FindHubDevices,
     GetDevice,
     GetDeviceLog,
+    GetDevicesMark,
     ListDevices,
     ListHubDevices,
+    NewDevice,
     Proof,
     RemoveDevice,
+    RemoveDevices,
     RenewSecret,
     Sighting,
     SuspendDevice,
@@ -47,8 +51,8 @@ async def added(devices: Devices, name: str, sn: str, proof: Proof = Proof.SECRE
 
 
 async def secret_of(devices: Devices, device_id: int) -> bytes:
-    [known] = (await devices.found_for_hub(FindHubDevices(device_id=device_id))).devices
-    return known.secret.get_secret_value()
+    [known] = (await devices.found_for_hub(FindHubDevices(device_id=device_id))).rows()
+    return known.secret
 
 
 async def test_a_terminal_is_added_and_announced(devices: Devices, database: Database) -> None:
@@ -76,8 +80,9 @@ async def test_the_secret_is_sealed_and_told_to_hubs_only(devices: Devices, data
     sealed = await database.read(lambda session: session.scalar(select(DeviceRow.secret)))
     assert sealed is not None and secret.encode() not in sealed
     assert await secret_of(devices, issued.device.device_id) == secret.encode()
-    [known] = (await devices.listed_for_hub(ListHubDevices())).devices
-    assert (known.device, known.secret.get_secret_value()) == (issued.device, secret.encode())
+    [known] = (await devices.listed_for_hub(ListHubDevices())).rows()
+    assert (known.device(), known.secret) == (issued.device, secret.encode())
+    assert secret not in repr(known)
     renewed = await devices.renew_secret(RenewSecret(device_id=issued.device.device_id, by="office"))
     assert await secret_of(devices, issued.device.device_id) == renewed.secret.get_secret_value().encode() != secret
 
@@ -174,8 +179,56 @@ async def test_the_list_comes_in_pages_by_name(devices: Devices) -> None:
         await added(devices, name, f"sn-{name}")
     assert [d.name for d in (await devices.listed(ListDevices(offset=1, limit=1))).devices] == ["b"]
     first = await devices.listed_for_hub(ListHubDevices(limit=2))
-    last = await devices.listed_for_hub(ListHubDevices(after=first.devices[-1].device.device_id))
-    assert [known.device.name for known in (*first.devices, *last.devices)] == ["c", "a", "b"]
+    last = await devices.listed_for_hub(ListHubDevices(after=first.ids[-1]))
+    assert (first.names, last.names) == (("c", "a"), ("b",))
+
+
+def many(*pairs: tuple[str, str]) -> AddDevices:
+    return AddDevices(devices=tuple(NewDevice(name=name, sn=sn) for name, sn in pairs), by="cli")
+
+
+async def test_many_are_added_at_once_each_with_its_secret(devices: Devices, database: Database) -> None:
+    waiting = await devices.announce(AnnounceDevice(name="b", sn="2"))
+    issued = await devices.add_many(many(("a", "1"), ("b", "2"), ("c", "3")))
+    listed = await devices.listed_for_hub(ListHubDevices())
+    told = dict(zip(issued.ids, issued.secrets, strict=True))
+    assert {known.device_id: known.secret.decode() for known in listed.rows()} == told
+    assert len(set(issued.secrets)) == 3 and issued.ids[1] == waiting.device_id
+    assert {known.name: known.authorised for known in listed.rows()} == {"a": True, "b": True, "c": True}
+    news = [DeviceChanged.decode(body) for body in await database.read(lambda s: s.scalars(select(Outbox.body)))]
+    assert [(event.device_id, event.change) for event in news[1:]] == [(0, DeviceChange.MANY)]
+
+
+async def test_many_again_get_new_secrets(devices: Devices) -> None:
+    first, second = [await devices.add_many(many(("a", "1"), ("b", "2"))) for _ in range(2)]
+    assert first.ids == second.ids
+    assert not set(first.secrets) & set(second.secrets)
+    assert (await secret_of(devices, second.ids[1])).decode() == second.secrets[1]
+
+
+@pytest.mark.parametrize("clash", [("a", "9"), ("z", "1"), ("b", "3")])
+async def test_of_many_with_a_clash_none_is_added(devices: Devices, clash: tuple[str, str]) -> None:
+    await added(devices, "a", "1")
+    with pytest.raises(Conflict):
+        await devices.add_many(many(("b", "2"), clash))
+    assert (await devices.listed(ListDevices())).total == 1
+
+
+async def test_many_are_removed_at_once(devices: Devices) -> None:
+    issued = await devices.add_many(many(("a", "1"), ("b", "2"), ("c", "3")))
+    await devices.remove_many(RemoveDevices(ids=(*issued.ids[:2], 2**40, 999), by="cli"))
+    assert [d.name for d in (await devices.listed(ListDevices())).devices] == ["c"]
+
+
+async def test_the_mark_moves_with_every_change(devices: Devices) -> None:
+    marks = [(await devices.mark(GetDevicesMark())).mark]
+    issued = await devices.add_many(many(("a", "1")))
+    marks.append((await devices.mark(GetDevicesMark())).mark)
+    await devices.suspend(SuspendDevice(device_id=issued.ids[0], by="office"))
+    marks.append((await devices.mark(GetDevicesMark())).mark)
+    await devices.remove_many(RemoveDevices(ids=issued.ids, by="cli"))
+    marks.append((await devices.mark(GetDevicesMark())).mark)
+    assert marks[0] < marks[1] < marks[2] < marks[3] == (await devices.mark(GetDevicesMark())).mark
 
 
 async def test_when_terminals_were_seen(devices: Devices, database: Database) -> None:

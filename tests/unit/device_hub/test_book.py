@@ -1,7 +1,6 @@
 """The copy of the devices, and who may have a token."""
 
 import pytest
-from pydantic import SecretBytes
 
 from device_hub.book import Book, entitled
 from shared.contracts.base import now
@@ -19,7 +18,7 @@ EAST, WEST = device(1, "东门", "E1"), device(2, "西门", "W2")
 def book(*devices: Device) -> Book:
     filled = Book()
     for each in devices:
-        filled.put(HubDevice(device=each, secret=SecretBytes(f"secret {each.device_id}".encode())))
+        filled.put(HubDevice.of(each, f"secret {each.device_id}".encode()))
     return filled
 
 

@@ -2,11 +2,10 @@
 
 import json
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
-from pydantic import SecretBytes, SecretStr
-from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, update
+from pydantic import SecretStr
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
@@ -16,6 +15,7 @@ from shared.contracts.base import Done, now
 from shared.contracts.devices import (
     MAX_PENDING,
     AddDevice,
+    AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
     Device,
@@ -24,6 +24,7 @@ from shared.contracts.devices import (
     DeviceConfig,
     DeviceList,
     DeviceLog,
+    DevicesMark,
     DevicesSeen,
     DeviceState,
     EditDevice,
@@ -34,11 +35,13 @@ from shared.contracts.devices import (
     HubDevice,
     HubDevices,
     IssuedSecret,
+    IssuedSecrets,
     ListDevices,
     ListHubDevices,
     LogEntry,
     Proof,
     RemoveDevice,
+    RemoveDevices,
     RenewSecret,
     SuspendDevice,
 )
@@ -54,6 +57,43 @@ async def add(session: AsyncSession, vault: Vault, asked: AddDevice) -> IssuedSe
     """Raises Conflict. Adding the same terminal again lets it in again."""
     row = await _known(session, tidy(asked.name, "name"), asked.sn) or await _new(session, asked.name, asked.sn)
     return await _let_in(session, vault, row, asked.proof, DeviceChange.ADDED, asked.by)
+
+
+async def add_many(session: AsyncSession, vault: Vault, asked: AddDevices) -> IssuedSecrets:
+    """Raises Conflict. One entry in the log for all, and one event."""
+    names = [tidy(device.name, "name") for device in asked.devices]
+    serials = [device.sn for device in asked.devices]
+    known = {row.sn: row for row in await session.scalars(select(DeviceRow).where(_any_of(names, serials)))}
+    taken = {row.name: row for row in known.values()}
+    rows = []
+    for name, sn in zip(names, serials, strict=True):
+        row = known.get(sn) or taken.get(name) or _blank(name, sn)
+        if (row.name, row.sn) != (name, sn):
+            _refuse(row, name)
+        known[sn] = taken[name] = row
+        row.state, row.proof = DeviceState.AUTHORISED, Proof.SECRET
+        rows.append(row)
+    session.add_all(rows)
+    await session.flush()
+    secrets_of = [_seal_new_secret(vault, row) for row in rows]
+    await _tell_many(session, f"added {len(rows)} devices", asked.by)
+    return IssuedSecrets(ids=tuple(row.id for row in rows), secrets=tuple(secrets_of))
+
+
+async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
+    """One entry in the log for all, and one event."""
+    await session.execute(delete(DeviceRow).where(DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])))
+    await _tell_many(session, f"removed {len(asked.ids)} devices", asked.by)
+    return Done()
+
+
+def _any_of(names: list[str], serials: list[str]) -> ColumnElement[bool]:
+    return or_(DeviceRow.name.in_(names), DeviceRow.sn.in_(serials))
+
+
+async def _tell_many(session: AsyncSession, what: str, by: str) -> None:
+    await audit(session, by, f"devices {DeviceChange.MANY}", what)
+    await announce(session, DeviceChanged(device_id=0, change=DeviceChange.MANY, by=by))
 
 
 async def announced(session: AsyncSession, asked: AnnounceDevice, *, most: int = MAX_PENDING) -> Device:
@@ -77,8 +117,15 @@ async def _known(session: AsyncSession, name: str, sn: str) -> DeviceRow | None:
 
 
 async def _new(session: AsyncSession, name: str, sn: str) -> DeviceRow:
-    row = DeviceRow(
-        name=tidy(name, "name"),
+    row = _blank(tidy(name, "name"), sn)
+    session.add(row)
+    await session.flush()
+    return row
+
+
+def _blank(name: str, sn: str) -> DeviceRow:
+    return DeviceRow(
+        name=name,
         sn=sn,
         state=DeviceState.PENDING,
         proof=Proof.SECRET,
@@ -90,9 +137,6 @@ async def _new(session: AsyncSession, name: str, sn: str) -> DeviceRow:
         agent="",
         created_at=now(),
     )
-    session.add(row)
-    await session.flush()
-    return row
 
 
 def _either(name: str, sn: str) -> ColumnElement[bool]:
@@ -140,12 +184,12 @@ async def _let_in(
 
 def _seal_new_secret(vault: Vault, row: DeviceRow) -> str:
     secret = secrets.token_hex(SECRET_BYTES)
-    row.secret = vault.seal(secret.encode(), _bound(row))
+    row.secret = vault.seal(secret.encode(), _bound(row.id))
     return secret
 
 
-def _bound(row: DeviceRow) -> str:
-    return f"device:{row.id}"
+def _bound(device_id: int) -> str:
+    return f"device:{device_id}"
 
 
 async def renew_secret(session: AsyncSession, vault: Vault, asked: RenewSecret) -> IssuedSecret:
@@ -263,25 +307,61 @@ def as_device(row: DeviceRow) -> Device:
 
 # ---- for the hubs
 
+_COLUMNS = (
+    DeviceRow.id,
+    DeviceRow.name,
+    DeviceRow.sn,
+    DeviceRow.state,
+    DeviceRow.proof,
+    DeviceRow.tokens,
+    DeviceRow.place,
+    DeviceRow.classes,
+    DeviceRow.config,
+    DeviceRow.config_revision,
+    DeviceRow.created_at,
+    DeviceRow.secret,
+)
+
 
 async def listed_for_hub(session: AsyncSession, vault: Vault, asked: ListHubDevices) -> HubDevices:
     """A page by id."""
-    page = select(DeviceRow).where(DeviceRow.id > asked.after).order_by(DeviceRow.id).limit(asked.limit)
-    return _for_hub(vault, (await session.scalars(page)).all())
+    return await _for_hub(session, vault, DeviceRow.id > asked.after, asked.limit)
 
 
 async def found_for_hub(session: AsyncSession, vault: Vault, asked: FindHubDevices) -> HubDevices:
     """By id, or by name or serial number."""
-    which = DeviceRow.id == asked.device_id if asked.device_id else _either(asked.name, asked.sn)
-    return _for_hub(vault, (await session.scalars(select(DeviceRow).where(which).order_by(DeviceRow.id))).all())
+    return await _for_hub(
+        session, vault, DeviceRow.id == asked.device_id if asked.device_id else _either(asked.name, asked.sn)
+    )
 
 
-def _for_hub(vault: Vault, rows: Sequence[DeviceRow]) -> HubDevices:
-    return HubDevices(devices=tuple(HubDevice(device=as_device(row), secret=_secret(vault, row)) for row in rows))
+async def _for_hub(session: AsyncSession, vault: Vault, wanted: ColumnElement[bool], limit: int = 2) -> HubDevices:
+    # Columns, not objects: each hub reads every terminal when it starts.
+    rows = await session.execute(select(*_COLUMNS).where(wanted).order_by(DeviceRow.id).limit(limit))
+    return HubDevices.of(_as_hub_device(vault, row) for row in rows)
 
 
-def _secret(vault: Vault, row: DeviceRow) -> SecretBytes:
-    return SecretBytes(b"" if row.secret is None else vault.open(row.secret, _bound(row)))
+def _as_hub_device(vault: Vault, row: Any) -> HubDevice:
+    return HubDevice(
+        row.id,
+        row.name,
+        row.sn,
+        row.state,
+        row.proof,
+        row.tokens,
+        row.place,
+        row.classes,
+        row.config,
+        row.config_revision,
+        row.created_at,
+        b"" if row.secret is None else vault.open(row.secret, _bound(row.id)),
+    )
+
+
+async def mark(session: AsyncSession) -> DevicesMark:
+    """The newest entry of the audit: every change of a terminal makes one, and so do some other things, which only
+    costs the hubs a look too many."""
+    return DevicesMark(mark=await session.scalar(select(func.max(Audit.id))) or 0)
 
 
 async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
