@@ -1,5 +1,5 @@
 """Thousands of simulated terminals in one process: they connect to the hub with a secret each, answer its pings, hear
-what is pushed to them, and come back with jitter when they lose it. No camera, no door: the load of a fleet, not its work.
+what is pushed to them, and come back with jitter when they lose it. No camera, no door: a fleet's load, not its work.
 
 `python -m terminal.fleet` runs a `Squad` that stands as one line of JSON on stdin, tells what happens as one line of
 JSON a second on stdout, and ends with stdin. `rollcall fleet` starts several and adds them up.

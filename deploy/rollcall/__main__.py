@@ -93,6 +93,34 @@ def _ask_password() -> str:
     return str(click.prompt("New password", hide_input=True, confirmation_prompt=True))
 
 
+@main.command()
+@DATA
+@click.option("--terminals", type=click.IntRange(1, 100_000), default=1_000, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0), default=60, show_default=True, help="How long to hold them.")
+@click.option("--processes", type=click.IntRange(1, 64), help="[default: as few as the limit of open files allows]")
+@click.option("--ramp", type=click.FloatRange(0), default=0, help="Seconds over which they come.  [default: at once]")
+@click.option("--pushes", type=click.FloatRange(0), default=0, help="Results pushed to them a second, to measure.")
+@click.option("--storm", is_flag=True, help="Then kill -9 every hub process of the system, and watch all come back.")
+@click.option("--keep", is_flag=True, help="Leave the terminals registered.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write table and plot here.")
+def fleet(
+    data: Path,
+    terminals: int,
+    seconds: float,
+    processes: int | None,
+    ramp: float,
+    pushes: float,
+    storm: bool,
+    keep: bool,
+    out: Path | None,
+) -> None:
+    """Connect simulated terminals by the thousand to a running system, and measure it."""
+    from rollcall.fleet import FleetOptions
+    from rollcall.fleet import fleet as run_fleet
+
+    run(run_fleet(data, FleetOptions(terminals, seconds, processes or 0, ramp, pushes, storm, keep, out)))
+
+
 @main.command("eval")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the report and plots here.")
