@@ -24,7 +24,7 @@ from websockets.http11 import Response
 from websockets.uri import WebSocketURI, parse_uri
 
 from terminal.backoff import Backoff
-from terminal.client import ANSWER_S, MAX_FRAME, SILENCE
+from terminal.client import MAX_FRAME, SILENCE
 from terminal.events import Rubbish, read_object
 
 HELLO: Final = b'{"type":"hello","versions":[1],"agent":"rollcall-fleet/1"}'
@@ -32,6 +32,9 @@ MOST_HEAD: Final = 8_192
 """bytes that the answer with the challenge may have"""
 SAMPLES: Final = 200
 """times of each kind that one report holds at most"""
+PATIENCE_S: Final = 30.0
+"""how long a step of the way in may take, in seconds: when a whole fleet comes back, those that give up sooner only make
+the line longer"""
 TICK_S: Final = 0.1
 SHORTEST_S: Final = 0.05
 SENT_AT: Final = "fleet_sent_ns"
@@ -157,8 +160,12 @@ class Simulated(asyncio.Protocol):
     def start(self, source: str | None) -> None:
         """Connect now."""
         self._began = self._squad.loop.time()
-        self._timer = self._squad.loop.call_later(ANSWER_S, self._fail, "no answer in time")
+        self._be_patient()
         self._dialling = self._squad.spawn(self._dial(source))
+
+    def _be_patient(self) -> None:
+        self._calm()
+        self._timer = self._squad.loop.call_later(PATIENCE_S, self._fail, "no answer in time")
 
     async def _dial(self, source: str | None) -> None:
         squad = self._squad
@@ -192,6 +199,7 @@ class Simulated(asyncio.Protocol):
         if challenge is None:
             return None
         self._words = b""
+        self._be_patient()
         answer = hmac.new(self._secret, challenge.encode(), hashlib.sha256).hexdigest()
         self._ws = ClientProtocol(self._squad.uri, max_size=MAX_FRAME)
         request = self._ws.connect()
@@ -203,6 +211,7 @@ class Simulated(asyncio.Protocol):
         ws = self._ws
         match event:
             case Response() if ws is not None and ws.handshake_exc is None:
+                self._be_patient()
                 ws.send_text(HELLO)
             case Response():
                 self._fail(f"HTTP {event.status_code}")

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -26,6 +26,7 @@ from shared.bus import Bus, connect
 from shared.bus.topology import PRESENCE
 from shared.contracts.devices import MAX_BULK, AddDevices, NewDevice, Presence, RemoveDevices, TerminalPush
 from shared.evaluation.plots import Curve, lines
+from shared.runtime import background
 from terminal.fleet import SENT_AT, Report, Squad, rss_kib
 
 SPARE_FILES = 500
@@ -131,8 +132,8 @@ class Fleet:
             self.history.append(now)
             if len(self.history) % 5 == 1:
                 click.echo(
-                    f"{now.at:6.0f} s  {now.online:6} online  {self.dropped:6} lost  {self.failed.total():6} failed tries"
-                    f"  hubs {now.hubs.rss_kib // 1024} MiB  fleet {now.fleet.rss_kib // 1024} MiB"
+                    f"{now.at:6.0f} s {now.online:7} online {self.dropped:7} lost {self.failed.total():7} tries failed"
+                    f", hubs {now.hubs.rss_kib // 1024} MiB, fleet {now.fleet.rss_kib // 1024} MiB"
                 )
             await asyncio.sleep(every_s)
 
@@ -167,15 +168,11 @@ async def fleet(data: Path, options: FleetOptions) -> None:
     processes = options.processes or -(-options.terminals // (_file_limit() - SPARE_FILES))
     if options.terminals / processes > _file_limit() - SPARE_FILES:
         raise CannotStart(f"A process may open {_file_limit()} files here; give --processes a larger number.")
-    async with bus_of(data) as bus, _registered(bus, options) as (ids, terminals):
-        async with _workers(running, terminals, processes, options.ramp_s) as workers:
-            crowd = Fleet(workers, lambda: hub_pids(running))
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(crowd.listen(worker)) for worker in workers]
-                tasks.append(group.create_task(crowd.watch()))
-                table = await _phases(crowd, data, running, ids, options)
-                for task in tasks:
-                    task.cancel()
+    async with bus_of(data) as bus, _registered(bus, options) as (ids, terminals), AsyncExitStack() as stack:
+        workers = await stack.enter_async_context(_workers(running, terminals, processes, options.ramp_s))
+        crowd = Fleet(workers, lambda: hub_pids(running))
+        async with background(crowd.watch(), *map(crowd.listen, workers)):
+            table = await _phases(crowd, data, running, ids, options)
     click.echo(table)
     if options.out is not None:
         await asyncio.to_thread(_write, options.out, table, crowd.history)
@@ -329,11 +326,8 @@ def _file_limit() -> int:
 
 def hub_pids(running: Running) -> list[int]:
     """The hub processes of this system: children of its supervisor."""
-    found = []
-    for pid in _text(f"/proc/{running.pid}/task/{running.pid}/children").split():
-        if "\0device_hub\0" in _text(f"/proc/{pid}/cmdline"):
-            found.append(int(pid))
-    return found
+    children = _text(f"/proc/{running.pid}/task/{running.pid}/children").split()
+    return [int(pid) for pid in children if "\0device_hub\0" in _text(f"/proc/{pid}/cmdline")]
 
 
 def usage(pids: Sequence[int]) -> Usage:
