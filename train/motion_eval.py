@@ -91,16 +91,15 @@ def tracks(photos: Sequence[Path], eyes: Eyes, seconds: float, seed: int) -> Ite
 
 
 def judged(times: Floats, meshes: Floats) -> tuple[str, float, float]:
-    """(answer, turn, tilt): what was ever said, and the largest figures of any moment; points rounded as they travel."""
-    judge, said, motions = FlatnessJudge(), set[str](), [(0.0, 0.0)]
+    """(answer, turn, tilt): what was ever said, the last two seconds' figures; points rounded as they travel."""
+    judge, said = FlatnessJudge(), set[str]()
     for time, mesh in zip(times, meshes, strict=True):
         one = look(mesh, float(time))
         judge.add(Look.unpacked(one.seconds, one.packed(), one.eyes))
         said.add(judge.verdict().answer.value)
-        motion = measure(judge.looks)
-        motions.append((motion.turn, motion.tilt))
-    turn, tilt = np.max(motions, axis=0)
-    return next(answer for answer in ANSWERS if answer in said or answer == ANSWERS[-1]), turn, tilt
+    motion = measure(judge.looks) if judge.looks else None
+    answer = next(answer for answer in ANSWERS if answer in said or answer == ANSWERS[-1])
+    return answer, motion.turn if motion else 0.0, motion.tilt if motion else 0.0
 
 
 def at_most(hits: int, of: int, error: float = 0.025) -> float:

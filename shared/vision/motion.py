@@ -10,8 +10,8 @@ where the polynomial stands for the best homography and for bending of the sheet
 surroundings. |e| is the sine of the turn: near 0 for the sheet however it moves, while the linear part of the
 polynomial says how far a sheet must have been tilted to look like this.
 
-A look keeps POINTS points of the mesh, small enough to travel with a track: with these 64, rounded to 16 bits, the
-parallax of the made tracks in docs/models/liveness.md differs from that of all points by 0.3° on sheets and 1° on heads.
+A look keeps POINTS points of the mesh, small enough to travel with a track: rounded to 16 bits, their parallax differs
+from that of all points by 0.3° on made sheets and 1° on made heads (docs/models/liveness.md).
 
 Sans-IO: meshes and times in, an answer out; no clock and no camera.
 """
@@ -39,17 +39,17 @@ class FlatnessSettings:
     """seconds looked back on"""
     max_looks: int = 24
     """looks kept; those that come faster than twelve a second are left out"""
-    min_frames: int = 6
-    min_span: float = 0.5
+    min_looks: int = 8
+    min_span: float = 1.0
     """seconds between first and last look, below which nothing is said"""
     turn: float = 8.5
     """parallax of a head turned by this much is a head …"""
-    share: float = 0.6
+    share: float = 0.65
     """… if it is at least this part of the tilt: the mesh network half believes in the head on a tilted photo"""
     tilt: float = 26.0
     """a change of shape that needs a sheet tilted by this much, with little parallax, is a sheet; noise and
     expressions alone reach 22"""
-    doubt: float = 0.6
+    doubt: float = 0.4
     """part of the parallax needed, above which a tilted sheet is not called a fake"""
 
 
@@ -120,14 +120,15 @@ class FlatnessJudge:
         self.looks = (*recent, new)[-self.settings.max_looks :]
 
     def verdict(self) -> Verdict:
-        """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax."""
-        if not self._enough():
-            return Verdict(Liveness.NOT_CHECKED, None, "too_few_frames")
-        return self._judge(measure(self.looks))
+        """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax. Said
+        only if it held at the look before as well: asked at every frame, one bad mesh would be one chance too many."""
+        now, before = self._at(self.looks), self._at(self.looks[:-1])
+        return now if now.answer is before.answer else Verdict(Liveness.NOT_CHECKED, None, "not_steady")
 
-    def _enough(self) -> bool:
-        looks = self.looks
-        return len(looks) >= self.settings.min_frames and looks[-1].seconds - looks[0].seconds >= self.settings.min_span
+    def _at(self, looks: tuple[Look, ...]) -> Verdict:
+        if len(looks) < self.settings.min_looks or looks[-1].seconds - looks[0].seconds < self.settings.min_span:
+            return Verdict(Liveness.NOT_CHECKED, None, "too_few_looks")
+        return self._judge(measure(looks))
 
     def _judge(self, motion: Motion) -> Verdict:
         need = max(self.settings.turn, self.settings.share * motion.tilt)
@@ -144,17 +145,19 @@ class FlatnessJudge:
 def measure(looks: Sequence[Look]) -> Motion:
     """Figures of a track. The reference is the first look; spans are between the 5th and 95th percentile, so that
     one bad mesh does not make a head of a photo."""
-    views = [one.points.astype(np.float64) for one in looks]
+    views = np.stack([one.points for one in looks]).astype(np.float64)
     basis = _polynomials(views[0])
     inverse = np.asarray(np.linalg.pinv(basis), np.float64)
     relief = _beyond(basis, inverse, _head()[0][:, 2])
-    fits = [_fit(basis, inverse, relief, view) for view in views]
-    turns, shapes = np.array([fit[0] for fit in fits]), np.array([fit[1] for fit in fits])
+    warps = inverse @ views  # least squares; the relief is orthogonal to the basis
+    left = views - basis @ warps
+    turns = relief @ left / float(relief @ relief)
+    shapes = warps[:, 1:3].transpose(0, 2, 1)
     sine = float(np.linalg.norm(_spread(turns)))
     return Motion(
         turn=float(np.degrees(np.arcsin(min(sine, 1.0)))),
         tilt=_tilt(shapes),
-        residual=100 * float(np.median([fit[2] for fit in fits])),
+        residual=100 * float(np.median(np.sqrt((left**2).sum(axis=2).mean(axis=1)))),
         blinks=blinks([one.seconds for one in looks], [one.eyes for one in looks]),
     )
 
@@ -166,7 +169,7 @@ def _head() -> tuple[Doubles, NDArray[np.intp]]:
     head = canonical().astype(np.float64)
     still = np.flatnonzero(head[:, 1] < _CHIN_SIDE)
     basis = _polynomials(head[still, :2])
-    relief = np.abs(_beyond(basis, np.linalg.pinv(basis), head[still, 2]))
+    relief = np.abs(_beyond(basis, np.asarray(np.linalg.pinv(basis), np.float64), head[still, 2]))
     even = _spread_out(head, still, POINTS // 2)
     standing_out = np.setdiff1d(still[np.argsort(-relief)], even, assume_unique=True)[: 3 * POINTS]
     which = np.sort(np.concatenate([even, _spread_out(head, standing_out, POINTS - POINTS // 2)]))
@@ -203,29 +206,21 @@ def _beyond(basis: Doubles, inverse: Doubles, depth: Doubles) -> Doubles:
     return np.asarray(depth - basis @ (inverse @ depth), np.float64)
 
 
-def _fit(basis: Doubles, inverse: Doubles, relief: Doubles, points: Doubles) -> tuple[Doubles, Doubles, float]:
-    """(e: 2, linear part: 2×2, residual of the warp alone), least squares; relief is orthogonal to the basis."""
-    warp = inverse @ points
-    left = points - basis @ warp
-    e = relief @ left / float(relief @ relief)
-    return np.asarray(e, np.float64), np.asarray(warp[1:3].T, np.float64), float(np.sqrt((left**2).sum(axis=1).mean()))
-
-
 def _spread(values: Doubles) -> Doubles:
     low, high = np.percentile(values, [5, 95], axis=0)
     return np.asarray(high - low, np.float64)
 
 
 def _tilt(shapes: Doubles) -> float:
-    """Degrees: the largest tilt of a sheet that gives the seen range of squeezes, cos(tilt) = narrow / wide."""
-    squeezes = np.array([_squeeze(shape) for shape in shapes])
-    worst = float(np.linalg.norm(_spread(squeezes)))
+    """Degrees: the largest tilt of a sheet that gives the seen range of squeezes of N×2×2 linear parts, cos(tilt) =
+    narrow / wide."""
+    worst = float(np.linalg.norm(_spread(_squeezes(shapes))))
     return float(np.degrees(np.arccos(np.exp(-min(worst, 3.0)))))
 
 
-def _squeeze(shape: Doubles) -> Doubles:
-    """Logarithmic change of shape along (x against y, diagonal against diagonal): 2; 0 for turns and zooms."""
-    stretch = shape.T @ shape
-    size = np.sqrt(max(float(np.linalg.det(stretch)), 1e-12))
-    change = [stretch[0, 0] - stretch[1, 1], 2 * stretch[0, 1]]
-    return np.array([float(part) / (2 * size) for part in change], np.float64)
+def _squeezes(shapes: Doubles) -> Doubles:
+    """Logarithmic change of shape along (x against y, diagonal against diagonal): N×2; 0 for turns and zooms."""
+    stretch = shapes.transpose(0, 2, 1) @ shapes
+    size = np.sqrt(np.maximum(np.linalg.det(stretch), 1e-12))
+    change = np.stack([stretch[:, 0, 0] - stretch[:, 1, 1], 2 * stretch[:, 0, 1]], axis=1)
+    return np.asarray(change / (2 * size[:, None]), np.float64)
