@@ -138,6 +138,12 @@ class Step(StrEnum):
     """it moved as a sheet does"""
 
 
+TO_BEGIN_S = 10.0
+"""How long a challenge waits for a resting face, in seconds."""
+PER_ACTION_S = 6.0
+"""How long it waits for an action."""
+
+
 class Rest(Message):
     """A face's own values when it looks straight ahead: degrees, and openings of eyes and mouth. A low camera or narrow
     eyes are nobody's fault."""
@@ -174,6 +180,11 @@ class Challenge(Message):
     def current(self) -> Action | None:
         """What to ask for now."""
         return self.actions[self.done] if self.step is Step.ACTING else None
+
+    @property
+    def limit_s(self) -> float:
+        """How long the present step may take, in seconds."""
+        return PER_ACTION_S if self.step is Step.ACTING else TO_BEGIN_S
 
     @property
     def over(self) -> bool:

@@ -43,19 +43,12 @@ class ChallengeSettings:
     nod: float = 9.0
     mouth: float = 0.25
     """gap of the inner lips by width of the mouth, above its resting value"""
-    per_action: timedelta = timedelta(seconds=6)
-    to_begin: timedelta = timedelta(seconds=10)
-    """to look straight ahead, before the first action, between two, and after the last"""
     longest_gap: timedelta = timedelta(seconds=0.7)
     """without the face"""
     jump: float = 0.6
     """of the face's size: a face that stands farther from its last place is another one"""
     still_frames: int = 3
     """resting frames before an action"""
-
-
-LONGEST = 4 * ChallengeSettings().to_begin + 3 * ChallengeSettings().per_action
-"""No attempt at three actions takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +101,7 @@ def after(
 
 def _ended(challenge: Challenge, seen: Sight | None, at: datetime, settings: ChallengeSettings) -> Step | None:
     """Why it fails at this frame, if it does."""
-    limit = settings.to_begin if challenge.step is Step.WAITING else settings.per_action
-    if challenge.since is not None and at - challenge.since > limit:
+    if challenge.since is not None and at - challenge.since > timedelta(seconds=challenge.limit_s):
         return Step.TIMED_OUT
     if challenge.seen_at is not None and challenge.rest and at - challenge.seen_at > settings.longest_gap:
         return Step.FACE_LOST

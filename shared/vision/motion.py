@@ -122,8 +122,10 @@ class FlatnessJudge:
     def verdict(self) -> Verdict:
         """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax. Said
         only if it held at the look before as well: asked at every frame, one bad mesh would be one chance too many."""
-        now, before = self._at(self.looks), self._at(self.looks[:-1])
-        return now if now.answer is before.answer else Verdict(Liveness.NOT_CHECKED, None, "not_steady")
+        now = self._at(self.looks)
+        if now.answer is Liveness.NOT_CHECKED or self._at(self.looks[:-1]).answer is now.answer:
+            return now
+        return Verdict(Liveness.NOT_CHECKED, None, "not_steady")
 
     def _at(self, looks: tuple[Look, ...]) -> Verdict:
         if len(looks) < self.settings.min_looks or looks[-1].seconds - looks[0].seconds < self.settings.min_span:
