@@ -117,11 +117,38 @@ def projected(points: Doubles, motion: Doubles) -> Doubles:
 
 
 def _head(who: Sitter, path: Doubles) -> Iterator[Pixels]:
-    spots = np.linspace(-2.5, 2.5, 13)
-    wall = [(x, y, WALL) for x in spots for y in spots if np.hypot(x, y) > 1.75]
-    points = np.concatenate([who.head, np.array(wall)]).astype(np.float64)
     for motion in path:
-        yield _stretched(who.photo, points[:, :2], projected(points, motion))
+        yield posed(who, motion)
+
+
+def posed(who: Sitter, motion: Doubles, gape: float = 0.0) -> Pixels:
+    """The head after one row of a path, its mouth opened by `gape` (distance of the inner lips): lower lip and jaw
+    moved down, darkness between the lips."""
+    spots = np.linspace(-2.5, 2.5, 13)
+    wall = np.array([(x, y, WALL) for x in spots for y in spots if np.hypot(x, y) > 1.75])
+    head = who.head.astype(np.float64)
+    moved = head.copy()
+    moved[:, 1] += gape * _jaw(head)
+    photo = _stretched(who.photo, np.concatenate([head, wall])[:, :2], projected(np.concatenate([moved, wall]), motion))
+    if gape:
+        lips = projected(moved[list(INNER_LIPS)], motion) * EYE + SIDE / 2
+        cv2.fillPoly(photo, [np.rint(lips).astype(np.int32)], (25, 20, 50), lineType=cv2.LINE_AA)
+    return photo
+
+
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+"""vertices around the mouth's opening, the upper lip first"""
+
+
+def _jaw(head: Doubles) -> Doubles:
+    """468: how far each point follows the jaw, 0 above the mouth to 1 at the lower lip and the chin; the corners of
+    the mouth half."""
+    share = np.clip((head[:, 1] - head[13, 1]) / max(float(head[14, 1] - head[13, 1]), 0.05), 0, 1)
+    share[[78, 308, 61, 291]] = 0.3
+    share[head[:, 1] < head[13, 1] + 1e-6] = 0
+    share[list(INNER_LIPS[1:10])] = 0
+    share[list(INNER_LIPS[11:])] = 1
+    return np.asarray(share, np.float64)
 
 
 def _sheet(who: Sitter, path: Doubles, kind: Kind, rng: np.random.Generator) -> Iterator[Pixels]:

@@ -119,6 +119,11 @@ class FlatnessJudge:
         recent = [old for old in self.looks if new.seconds - old.seconds <= self.settings.window]
         self.looks = (*recent, new)[-self.settings.max_looks :]
 
+    @property
+    def long_enough(self) -> bool:
+        """Something can be said."""
+        return self._enough(self.looks)
+
     def verdict(self) -> Verdict:
         """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax. Said
         only if it held at the look before as well: asked at every frame, one bad mesh would be one chance too many."""
@@ -128,9 +133,13 @@ class FlatnessJudge:
         return Verdict(Liveness.NOT_CHECKED, None, "not_steady")
 
     def _at(self, looks: tuple[Look, ...]) -> Verdict:
-        if len(looks) < self.settings.min_looks or looks[-1].seconds - looks[0].seconds < self.settings.min_span:
+        if not self._enough(looks):
             return Verdict(Liveness.NOT_CHECKED, None, "too_few_looks")
         return self._judge(measure(looks))
+
+    def _enough(self, looks: tuple[Look, ...]) -> bool:
+        settings = self.settings
+        return len(looks) >= settings.min_looks and looks[-1].seconds - looks[0].seconds >= settings.min_span
 
     def _judge(self, motion: Motion) -> Verdict:
         need = max(self.settings.turn, self.settings.share * motion.tilt)

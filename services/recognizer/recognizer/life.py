@@ -26,6 +26,7 @@ TURN_YOUR_HEAD = Problem(
     zh="请轻轻左右转一下头，确认是本人",
     en="Please turn your head a little to each side, to show that it is you",
 )
+LOOK_ON = Problem(code=223120, zh="请再看一会儿镜头", en="Please keep looking at the camera for a moment")
 LIVE_ONLY = Problem(
     code=223120,
     zh="这里不接受单张照片，请在镜头前实时打卡",
@@ -39,6 +40,8 @@ class Life:
 
     said: Liveness
     """by the last seconds"""
+    long_enough: bool
+    """looked at for long enough to see a sheet move, or named before"""
     looks: tuple[LifeLook, ...]
     alive_at: datetime | None
     likeness: bytes
@@ -77,7 +80,8 @@ def lives(past: TrackedFace | None, mesh: Floats | None, embedding: Floats | Non
     kept = packed(embedding) if embedding is not None else (known.likeness if known else b"")
     times = {one.at.timestamp(): one.at for one in known.life} if known else {}
     looks = tuple(_packed(one, times.get(one.seconds, at)) for one in judge.looks)
-    return Life(said, looks, at if said is Liveness.LIVE else before, kept, at)
+    long_enough = judge.long_enough or (known is not None and known.reported_id != 0)
+    return Life(said, long_enough, looks, at if said is Liveness.LIVE else before, kept, at)
 
 
 def still_alive(face: TrackedFace, at: datetime) -> bool:
@@ -102,8 +106,11 @@ def packed(embedding: Floats) -> bytes:
 
 
 def held_back(policy: Policy, life: Life | None) -> Problem | None:
-    """Why a face that is recognised must not be named yet: the office asks for a proof and there is none."""
-    return TURN_YOUR_HEAD if policy == "require-live" and not (life and life.alive) else None
+    """Why a face that is recognised must not be named yet; a single picture has no life, and only "require-live" holds
+    that against it."""
+    if policy == "require-live":
+        return None if life is not None and life.alive else TURN_YOUR_HEAD
+    return LOOK_ON if life is not None and not life.long_enough else None
 
 
 def refused(policy: Policy, life: Life | None) -> Problem | None:
