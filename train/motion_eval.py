@@ -1,6 +1,6 @@
 """How often the multi-frame check is right: prints the tables of docs/models/liveness.md.
 
-    python -m train.motion_eval FACES [--half test] [--people 150] [--seconds 2] [--seed 11] [--tracks FILE]
+    python -m train.motion_eval FACES [--half test] [--people 150] [--seconds 2] [--seed 11] [--sheets] [--tracks FILE]
     python -m train.motion_eval FACES --nuaa
 
 Each person's first LFW photo and the studio portraits are played as sheets and as heads (train/moved_faces.py), six
@@ -59,13 +59,13 @@ class Eyes:
                 yield number, mesh
 
 
-def people(faces: Path, half: str, count: int, seed: int) -> list[Path]:
-    """One photo of each of this half's people, at most `count`, in random order."""
+def people(faces: Path, half: str, skip: int, count: int, seed: int) -> list[Path]:
+    """One photo of each of this half's people in random order, at most `count` after the first `skip`."""
     firsts = [sorted(folder.glob("*.jpg"))[0] for folder in sorted((faces / "lfw").iterdir()) if folder.is_dir()]
     photos = [*sorted((faces / "studio").rglob("*.jpg")), *firsts]
     wanted = [photo for photo in photos if zlib.crc32(photo.parent.name.encode()) % 2 == (half == "test")]
     order = np.random.default_rng(seed).permutation(len(wanted))
-    return [wanted[i] for i in order[:count]]
+    return [wanted[i] for i in order[skip : skip + count]]
 
 
 def seated(photo: Path, eyes: Eyes) -> Sitter | None:
@@ -78,12 +78,14 @@ def seated(photo: Path, eyes: Eyes) -> Sitter | None:
     return sitter(picture, found.boxes[int(off.argmin())], found.points[int(off.argmin())], eyes.mesh)
 
 
-def tracks(photos: Sequence[Path], eyes: Eyes, seconds: float, seed: int) -> Iterator[tuple[Kind, Floats, Floats]]:
-    """(kind, times, meshes N×468×2) of every person as every kind."""
+def tracks(
+    photos: Sequence[Path], kinds: Sequence[Kind], eyes: Eyes, seconds: float, seed: int
+) -> Iterator[tuple[Kind, Floats, Floats]]:
+    """(kind, times, meshes N×468×2) of every person as each of these kinds."""
     for photo in photos:
         rng = np.random.default_rng([seed, zlib.crc32(photo.name.encode())])
         who = seated(photo, eyes)
-        for kind in Kind if who else ():
+        for kind in kinds if who else ():
             path = wandering(amplitudes(kind, rng), seconds, round(PER_SECOND * seconds), rng)
             seen = list(eyes.meshes(film(who, kind, path, rng)))
             times = np.array([number / PER_SECOND for number, _ in seen], np.float32)
@@ -159,6 +161,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--tracks", type=Path, help="an .npz: read if it is there, else written")
+    parser.add_argument("--skip", type=int, default=0, help="people left out first: those another run has used")
+    parser.add_argument("--sheets", action="store_true", help="no heads")
     parser.add_argument("--nuaa", action="store_true")
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -173,8 +177,9 @@ def _kept(options: argparse.Namespace) -> list[tuple[Kind, Floats, Floats]]:
     if options.tracks and options.tracks.exists():
         with np.load(options.tracks) as file:
             return [(Kind(kind), file[f"t{i}"], file[f"m{i}"]) for i, kind in enumerate(file["kinds"])]
-    photos = people(options.faces, options.half, options.people, options.seed)
-    made = list(tracks(photos, Eyes(), options.seconds, options.seed))
+    photos = people(options.faces, options.half, options.skip, options.people, options.seed)
+    kinds = [kind for kind in Kind if kind.flat or not options.sheets]
+    made = list(tracks(photos, kinds, Eyes(), options.seconds, options.seed))
     if options.tracks:
         arrays = {f"{letter}{i}": row[place] for i, row in enumerate(made) for letter, place in (("t", 1), ("m", 2))}
         np.savez_compressed(options.tracks, kinds=[kind.value for kind, _, _ in made], **arrays)

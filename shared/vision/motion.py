@@ -42,13 +42,16 @@ class FlatnessSettings:
     min_looks: int = 8
     min_span: float = 1.0
     """seconds between first and last look, below which nothing is said"""
-    turn: float = 8.5
+    turn: float = 12.0
     """parallax of a head turned by this much is a head …"""
-    share: float = 0.65
+    share: float = 0.8
     """… if it is at least this part of the tilt: the mesh network half believes in the head on a tilted photo"""
-    tilt: float = 26.0
-    """a change of shape that needs a sheet tilted by this much, with little parallax, is a sheet; noise and
-    expressions alone reach 22"""
+    noise: float = 13.0
+    """tilt that is only noise and expression; faces that hold still show 14 in the middle"""
+    tilt: float = 30.0
+    """a change of shape that needs a sheet tilted by this much, with little parallax, is a sheet"""
+    steady: int = 3
+    """looks in a row after which it must hold: asked at every frame, one bad mesh would be one chance too many"""
     doubt: float = 0.4
     """part of the parallax needed, above which a tilted sheet is not called a fake"""
 
@@ -125,12 +128,16 @@ class FlatnessJudge:
         return self._enough(self.looks)
 
     def verdict(self) -> Verdict:
-        """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax. Said
-        only if it held at the look before as well: asked at every frame, one bad mesh would be one chance too many."""
+        """LIVE for parallax, or for a blink without a tilt that contradicts it; FAKE for a tilt without parallax."""
         now = self._at(self.looks)
-        if now.answer is Liveness.NOT_CHECKED or self._at(self.looks[:-1]).answer is now.answer:
+        if now.answer is Liveness.NOT_CHECKED:
             return now
-        return Verdict(Liveness.NOT_CHECKED, None, "not_steady")
+        earlier = (self._at(self.looks[: len(self.looks) - back]).answer for back in range(1, self.settings.steady))
+        return (
+            now
+            if all(answer is now.answer for answer in earlier)
+            else Verdict(Liveness.NOT_CHECKED, None, "not_steady")
+        )
 
     def _at(self, looks: tuple[Look, ...]) -> Verdict:
         if not self._enough(looks):
@@ -142,7 +149,7 @@ class FlatnessJudge:
         return len(looks) >= settings.min_looks and looks[-1].seconds - looks[0].seconds >= settings.min_span
 
     def _judge(self, motion: Motion) -> Verdict:
-        need = max(self.settings.turn, self.settings.share * motion.tilt)
+        need = max(self.settings.turn, self.settings.share * _beyond_noise(motion.tilt, self.settings.noise))
         score = motion.turn / (motion.turn + need)
         if motion.turn >= need:
             return Verdict(Liveness.LIVE, score, "parallax")
@@ -151,6 +158,11 @@ class FlatnessJudge:
         if motion.blinks and motion.tilt < self.settings.tilt:
             return Verdict(Liveness.LIVE, max(score, 0.5), "blink")
         return Verdict(Liveness.NOT_CHECKED, None, "too_little_motion")
+
+
+def _beyond_noise(tilt: float, noise: float) -> float:
+    """Degrees: the tilt that squeezes as much as is left without the noise's own squeeze."""
+    return float(np.degrees(np.arccos(min(1.0, np.cos(np.radians(tilt)) / np.cos(np.radians(noise))))))
 
 
 def measure(looks: Sequence[Look]) -> Motion:

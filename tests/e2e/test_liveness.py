@@ -1,4 +1,4 @@
-"""Where the office asks for life: who only shows a photo is not named, who turns the head is, who registers is asked."""
+"""Where the office asks for life: a photo is not named, a head that turns is, and who registers does as asked."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
