@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.contracts.recognition import NOT_ALIVE, Box, LifeLook, Problem, Track, TrackedFace
-from shared.vision.challenge import Sight, after, drawn
+from shared.vision.challenge import after, drawn, sight
+from shared.vision.engine import Face
 from shared.vision.liveness import Liveness
 from shared.vision.motion import FlatnessJudge, Look, look
 
@@ -118,23 +119,24 @@ def refused(policy: Policy, life: Life | None) -> Problem | None:
     return NOT_ALIVE if policy != "off" and life is not None and life.fake else None
 
 
-def challenged(track: Track, seen: Sight | None, life: Life | None, at: datetime, frame_id: str) -> Track:
+def challenged(track: Track, face: Face | None, *, good: bool, at: datetime, frame_id: str, alike: float) -> Track:
     """The track of a source whose person is challenged, after one more frame; the first one draws what is asked.
 
-    From the first rest on every look is held against the face that rested: another face counts as none.
+    `good`: the face may be registered as it is. From the first rest on every look is held against the face that
+    rested: one that is not `alike` counts as none.
     """
     challenge = track.challenge or drawn(random.SystemRandom())
     past = track.faces[0] if track.faces else None
-    challenge = after(challenge, seen, at, frame_id)
-    if life is None or seen is None:
-        return Track(faces=track.faces, challenge=challenge)
-    box = Box(
-        left=seen.middle[0] - seen.size / 2, top=seen.middle[1] - seen.size / 2, width=seen.size, height=seen.size
-    )
-    face = life.kept(past, box)
-    if track.challenge is not None and track.challenge.rest and past:
-        face = face.model_copy(update={"likeness": past.likeness})
-    return Track(faces=(face,), challenge=challenge)
+    rested = past if challenge.rest else None
+    if face is None or face.mesh is None or (rested and likeness(rested, face.embedding) < alike):
+        return Track(faces=track.faces, challenge=after(challenge, None, at, frame_id))
+    life = lives(past, face.mesh, face.embedding, at, alike)
+    seen = sight(face.mesh, face.quality.yaw, face.quality.pitch, good=good, flat=life.fake)
+    box = Box(left=face.box.left, top=face.box.top, width=face.box.width, height=face.box.height)
+    kept = life.kept(past, box)
+    if rested:
+        kept = kept.model_copy(update={"likeness": rested.likeness})
+    return Track(faces=(kept,), challenge=after(challenge, seen, at, frame_id))
 
 
 def _unpacked(one: LifeLook) -> Look:

@@ -20,9 +20,11 @@ from recognizer.life import (
     still_alive,
 )
 from shared.contracts.recognition import NOT_ALIVE, Box, Step, Track, TrackedFace
-from shared.vision.challenge import sight
+from shared.vision import engine as vision
+from shared.vision.engine import Face
 from shared.vision.liveness import Liveness
 from shared.vision.pose import canonical
+from shared.vision.quality import Quality
 
 HERE = Box(left=100, top=100, width=100, height=100)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -162,22 +164,45 @@ def test_a_stranger_is_not_asked_to_prove_anything() -> None:
     assert (second.student_id, second.pending, second.held) == (0, False, False)
 
 
+def face(mesh: np.ndarray, who: np.ndarray = ME) -> Face:
+    quality = Quality(size=100, illumination=120, blur=0.1, completeness=1, yaw=0, roll=0)
+    return Face(vision.Box(100, 100, 100, 100), np.zeros((5, 2), np.float32), 0.9, quality, who, mesh)
+
+
+def asked(track: Track, seen: Face | None, number: int) -> Track:
+    """One frame, on its way between recognizers."""
+    track = Track.decode(track.encode())
+    return challenged(track, seen, good=True, at=at(number / 5), frame_id=f"f{number}", alike=ALIKE)
+
+
 def test_a_challenge_begins_with_the_first_frame_and_travels() -> None:
-    track = challenged(Track(), None, None, at(0), "f0")
+    track = asked(Track(), None, 0)
     assert track.challenge is not None
-    asked = track.challenge.actions
-    for i in range(1, 5):
-        seen = lives(track.faces[0] if track.faces else None, turned(0), ME, at(i / 5), ALIKE)
-        track = challenged(Track.decode(track.encode()), sight(turned(0), 0, 0), seen, at(i / 5), f"f{i}")
+    row = track.challenge.actions
+    for number in range(1, 5):
+        track = asked(track, face(turned(0)), number)
     assert track.challenge is not None
-    assert (track.challenge.actions, track.challenge.step, track.challenge.picture) == (asked, Step.ACTING, "f3")
-    assert track.faces[0].likeness == packed(ME)
+    assert (track.challenge.actions, track.challenge.step, track.challenge.picture) == (row, Step.ACTING, "f3")
+    assert likeness(track.faces[0], ME) == pytest.approx(1, abs=0.002)
 
 
-def test_once_begun_a_challenge_remembers_the_face_that_rested() -> None:
+def test_once_begun_another_face_counts_as_none_however_long_it_stays() -> None:
     track = Track()
-    for i in range(5):
-        who = ME if i < 3 else embedding(3)
-        seen = lives(None, turned(0), who, at(i / 5), ALIKE)
-        track = challenged(track, sight(turned(0), 0, 0), seen, at(i / 5), f"f{i}")
-    assert track.faces[0].likeness == packed(ME)
+    for number in range(3):
+        track = asked(track, face(turned(0)), number)
+    for number in range(3, 6):
+        track = asked(track, face(turned(0), OTHER), number)
+        assert likeness(track.faces[0], ME) == pytest.approx(1, abs=0.002)
+    assert track.challenge is not None
+    assert track.challenge.step is Step.ACTING
+    track = asked(track, face(turned(0), OTHER), 7)
+    assert track.challenge is not None
+    assert track.challenge.step is Step.FACE_LOST
+
+
+def test_a_sheet_fails_the_challenge() -> None:
+    track = Track()
+    for number, angle in enumerate([0, 0, 0, 0, 0, 0, 10, 25, 40, 50, 50, 50, 50]):
+        track = asked(track, face(turned(angle, depth=0.0)), number)
+    assert track.challenge is not None
+    assert track.challenge.step is Step.FLAT

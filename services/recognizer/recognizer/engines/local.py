@@ -11,7 +11,7 @@ from typing import TypeVar
 from recognizer.decision import Decision, continued, decide, known_from_track, sure
 from recognizer.engines import Outcome
 from recognizer.index import Index, Match
-from recognizer.life import LIVE_ONLY, Life, challenged, held_back, likeness, lives, refused, still_alive
+from recognizer.life import LIVE_ONLY, Life, challenged, held_back, lives, refused, still_alive
 from recognizer.settings import RecognizerSettings
 from shared.contracts.people import LibraryDelta, Person
 from shared.contracts.recognition import (
@@ -32,7 +32,6 @@ from shared.contracts.recognition import (
 )
 from shared.vision import engine as vision
 from shared.vision.calibration import score100, threshold_for
-from shared.vision.challenge import sight
 from shared.vision.engine import EngineSettings, Face, FaceEngine
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
@@ -46,11 +45,8 @@ TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=
 """At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
 lowers the chance of being recognised."""
 
-FIELDS = {
-    Want.ENROL: vision.Fields.OCCLUSION,
-    Want.IDENTIFY: vision.Fields.NONE,
-    Want.CHALLENGE: vision.Fields.OCCLUSION,
-}
+COVERED, BARE = vision.Fields.OCCLUSION, vision.Fields.NONE
+FIELDS = {Want.ENROL: COVERED, Want.CHALLENGE: COVERED, Want.IDENTIFY: BARE}
 """What is looked at besides the embedding and life: only what the answer depends on."""
 
 NO_TRACK = Track()
@@ -214,19 +210,15 @@ class LocalEngine:
 
     def _challenge(self, frame: Frame, faces: tuple[Face, ...]) -> tuple[list["Look"], Track]:
         """What the largest face did of what it is asked."""
-        at, frame_id = frame.captured_at, frame.frame_id
-        if not faces:
-            return [], challenged(frame.track, None, None, at, frame_id)
-        face, past = faces[0], frame.track.faces[0] if frame.track.faces else None
-        problems = (*((SEVERAL_FACES,) if len(faces) > 1 else ()), *self._problems(face, TO_ENROL))
-        looks = [Look(FaceResult(box=_box(face.box), verdict=Verdict.MEASURED, problems=problems))]
-        begun = frame.track.challenge is not None and frame.track.challenge.rest is not None
-        if face.mesh is None or (begun and past and likeness(past, face.embedding) < self._alike()):
-            return looks, challenged(frame.track, None, None, at, frame_id)
-        life = lives(past, face.mesh, face.embedding, at, self._alike())
-        good, angles = not problems, face.quality
-        seen = sight(face.mesh, angles.yaw, angles.pitch, good=good, flat=life.fake)
-        return looks, challenged(frame.track, seen, life, at, frame_id)
+        face = faces[0] if faces else None
+        problems = self._problems(face, TO_ENROL) if face else ()
+        if len(faces) > 1:
+            problems = (SEVERAL_FACES, *problems)
+        at, alike = frame.captured_at, self._alike()
+        track = challenged(frame.track, face, good=not problems, at=at, frame_id=frame.frame_id, alike=alike)
+        if face is None:
+            return [], track
+        return [Look(FaceResult(box=_box(face.box), verdict=Verdict.MEASURED, problems=problems))], track
 
     def _needs_embedding(self, frame: Frame) -> Callable[[vision.Box], bool]:
         """Which faces need an embedding: all but those that their track answers."""
