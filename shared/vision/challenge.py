@@ -45,7 +45,9 @@ class ChallengeSettings:
     """gap of the inner lips by width of the mouth, above its resting value; wide open mouths in LFW show 0.3 to 0.45,
     half of its faces less than 0.08"""
     longest_gap: timedelta = timedelta(seconds=0.7)
-    """without the face"""
+    """without the face, on frames that lack it"""
+    longest_silence: timedelta = timedelta(seconds=3)
+    """without a frame: a busy server is not the person's fault"""
     jump: float = 0.6
     """of the face's size: a face that stands farther from its last place is another one"""
     still_frames: int = 3
@@ -104,7 +106,8 @@ def _ended(challenge: Challenge, seen: Sight | None, at: datetime, settings: Cha
     """Why it fails at this frame, if it does."""
     if challenge.since is not None and at - challenge.since > timedelta(seconds=challenge.limit_s):
         return Step.TIMED_OUT
-    if challenge.seen_at is not None and challenge.rest and at - challenge.seen_at > settings.longest_gap:
+    gone = settings.longest_gap if seen is None else settings.longest_silence
+    if challenge.seen_at is not None and challenge.rest and at - challenge.seen_at > gone:
         return Step.FACE_LOST
     if seen is None:
         return None

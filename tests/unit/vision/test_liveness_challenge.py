@@ -142,6 +142,12 @@ def test_a_face_may_be_missed_for_a_moment_but_not_for_long() -> None:
     assert played(challenge, [*[None] * 12, drawn_face()], 11 / FPS).step is Step.FACE_LOST
 
 
+def test_a_busy_server_is_not_the_persons_fault_but_a_long_silence_ends_it() -> None:
+    begun = played(asking(Action.NOD), [drawn_face()] * 4)
+    assert played(begun, [drawn_face()], 2).step is Step.ACTING
+    assert played(begun, [drawn_face()], 3.5).step is Step.FACE_LOST
+
+
 @pytest.mark.parametrize("other", [drawn_face(at=600), drawn_face(size=140)], ids=["elsewhere", "larger"])
 def test_another_face_ends_it(other: Sight) -> None:
     challenge = played(asking(Action.NOD), [*[drawn_face()] * 4, other, *doing(Action.NOD)])
