@@ -140,7 +140,7 @@ class Step(StrEnum):
 
 TO_BEGIN_S = 10.0
 """How long a challenge waits for a resting face, in seconds."""
-PER_ACTION_S = 6.0
+PER_ACTION_S = 8.0
 """How long it waits for an action."""
 
 

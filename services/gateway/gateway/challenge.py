@@ -22,7 +22,7 @@ PROOF_S: Final = 900
 """A proof holds this long, in seconds: time to fill in the form, and to mend it."""
 
 ATTEMPT_S: Final = 90.0
-"""No attempt takes longer: four rests of 10 s, three actions of 6 s, and room for a slow network."""
+"""No attempt takes longer: four rests of 10 s, three actions of 8 s, and room for a slow network."""
 
 INTERVAL_S: Final = 0.1
 """Between two frames: a nod is over in less than the time between two frames at a door."""

@@ -30,7 +30,7 @@ def test_one_action_at_a_time_is_asked_and_the_next_is_not_given_away() -> None:
     acting = Challenge(actions=ROW, step=Step.ACTING, done=1, rest=REST)
     message = challenge_message(acting, None)
     assert (message["ask"], message["zh"], message["done"], message["of"]) == ("open_mouth", "请张大嘴巴", 1, 3)
-    assert message["limit_s"] == 6
+    assert message["limit_s"] == 8
     waiting = challenge_message(Challenge(actions=ROW, done=1, rest=REST), None)
     assert (waiting["ask"], waiting["step"], waiting["limit_s"]) == (None, "waiting", 10)
     assert not {"nod", "open_mouth", "turn_left"} & {str(value) for value in waiting.values()}
