@@ -21,7 +21,7 @@ from shared.vision.quality import LEVELS, Limits, check
 from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 from train.occluders import Floats
-from train.occlusion import auc
+from train.ranking import auc
 
 SMALLEST = 40  # pixels; smaller faces say more about the detector
 
