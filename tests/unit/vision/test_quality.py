@@ -36,7 +36,7 @@ def test_more_blur_measures_more_blurred(engine: FaceEngine, photos: Photos) -> 
             blurred = [cv2.GaussianBlur(picture, (0, 0), size * share) for share in (0.005, 0.015, 0.03, 0.06)]
             figures = [face(engine, view).quality.blur for view in (picture, *blurred)]
             assert figures[1:] == sorted(figures[1:])
-            assert figures[0] < figures[1] + 0.02  # the first blur smooths the photo's own JPEG blocks
+            assert figures[0] < figures[2]  # the first blur only smooths the photo's own JPEG blocks
             assert figures[0] < 0.35
             assert figures[-1] > 0.7
 
