@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.vision.aligner import align
+from shared.vision.aligner import SIDE, align
 from shared.vision.engine import EngineSettings, Face, FaceEngine, Fields
 from shared.vision.occlusion import PARTS
 from shared.vision.quality import LEVELS, Limits, check
@@ -60,6 +60,13 @@ def line(name: str, faces: list[tuple[Face, Pixels]], free: Floats) -> str:
     return f"| {name} | {len(faces)} | {' | '.join(shares)} | {' | '.join(scores)} |"
 
 
+def draw(crops: list[Pixels], path: Path) -> None:
+    """Twelve in a row; an empty picture if there are none."""
+    blank = np.zeros((SIDE, SIDE, 3), np.uint8)
+    padded = [*crops, *[blank] * (-max(1, len(crops)) % 12 + (not crops))]
+    cv2.imwrite(str(path), np.vstack([np.hstack(padded[i : i + 12]) for i in range(0, len(padded), 12)]))
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,9 +86,7 @@ def main() -> None:
         photos = sorted((options.folder / "occluded" / name).glob("*.jpg"))
         print(line(name, list(faces_of(engine, photos, largest=True)), figures(free)), flush=True)
     if options.sheet:
-        crops = [crop for _, crop in refused(free, LEVELS["NORMAL"])]
-        crops += [np.zeros_like(crops[0])] * (-len(crops) % 12)
-        cv2.imwrite(str(options.sheet), np.vstack([np.hstack(crops[i : i + 12]) for i in range(0, len(crops), 12)]))
+        draw([crop for _, crop in refused(free, LEVELS["NORMAL"])], options.sheet)
 
 
 if __name__ == "__main__":
