@@ -189,14 +189,14 @@ def markdown(rows: dict[str, Timings], found: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def on_one_core(core: int) -> None:
+def on_one_core(core: int, module: str) -> None:
     """Pins this process and starts it anew, unless it is pinned already: libraries count the cores when imported.
 
     Where the system cannot pin, everything runs as it likes.
     """
     if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, {core})
-        os.execv(sys.executable, [sys.executable, "-m", "bench.recognizer", *sys.argv[1:]])
+        os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]])
 
 
 def run(everybody: list[Candidate], frames: list[bytes], rounds: int) -> str:
@@ -217,7 +217,7 @@ def run(everybody: list[Candidate], frames: list[bytes], rounds: int) -> str:
 @click.option("--cache", type=click.Path(path_type=Path), default=Path(".cache/faces"), show_default=True)
 def main(rounds: int, core: int, cache: Path) -> None:
     """Command line."""
-    on_one_core(core)
+    on_one_core(core, "bench.recognizer")
     frames = camera_frames(cache)
     print(f"{len(frames)} frames of 640×480, {rounds} rounds, one core, {best_precision()}, {GALLERY} people\n")
     print(run(candidates(), frames, rounds))

@@ -63,7 +63,8 @@ def line(name: str, faces: list[tuple[Face, Pixels]], free: Floats) -> str:
 def draw(crops: list[Pixels], path: Path) -> None:
     """Twelve in a row; an empty picture if there are none."""
     blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-    padded = [*crops, *[blank] * (-max(1, len(crops)) % 12 + (not crops))]
+    missing = -len(crops) % 12 if crops else 12
+    padded = [*crops, *[blank] * missing]
     cv2.imwrite(str(path), np.vstack([np.hstack(padded[i : i + 12]) for i in range(0, len(padded), 12)]))
 
 

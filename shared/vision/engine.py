@@ -214,11 +214,7 @@ class FaceEngine:
         """Last: everything else was measured on the mesh as its network drew it."""
         if Fields.EYES not in fields:
             return faces
-        which = [i for i, face in enumerate(faces) if face.mesh is not None]
-        meshes = self._lids(picture, [mesh for face in faces if (mesh := face.mesh) is not None])
-        for i, mesh in zip(which, meshes, strict=True):
-            faces[i] = replace(faces[i], mesh=mesh, eyes=openness(mesh))
-        return faces
+        return [face if face.mesh is None else _seeing(face, self._lids(picture, face.mesh)) for face in faces]
 
     def warm_up(self) -> None:
         """One run of each network at camera size, so that the first visitor does not pay for memory and code."""
@@ -227,6 +223,10 @@ class FaceEngine:
         if self._mesh is not None:
             self._mesh(frame, np.array([200, 100, 150, 200], np.float32), TEMPLATE)
         self._embedder.look(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+
+
+def _seeing(face: Face, mesh: Floats) -> Face:
+    return replace(face, mesh=mesh, eyes=openness(mesh))
 
 
 def _chips(cut: Callable[[Pixels, Floats], Pixels], picture: Pixels, meshes: Sequence[Floats]) -> Pixels:

@@ -35,23 +35,21 @@ CLOSED, OPEN = 0.08, 0.28
 
 
 class Lids:
-    """Looks closely at the eyes of faces whose meshes are known. For one thread at a time."""
+    """Looks closely at the eyes of a face whose mesh is known. For one thread at a time."""
 
     def __init__(self, model: Path, runtime: RuntimeSettings) -> None:
         # Always f32: near 32, the middle of the view, bf16 knows only quarters of a pixel.
         exact = replace(runtime, precision="f32")
-        self._network = Network(model, [-1, SIDE, SIDE, 3], exact, rgb=True, layout="NHWC", scale=255.0)
+        self._network = Network(model, [2, SIDE, SIDE, 3], exact, rgb=True, layout="NHWC", scale=255.0)
 
-    def __call__(self, picture: Pixels, meshes: Sequence[Floats]) -> list[Floats]:
-        """N meshes 468×3 (picture pixels) again, with the lids and corners of both eyes moved; the depth stays."""
-        if not meshes:
-            return []
-        matrices = [_into_view(mesh, eye) for mesh in meshes for eye in (0, 1)]
+    def __call__(self, picture: Pixels, mesh: Floats) -> Floats:
+        """A mesh 468×3 (picture pixels) again, with the lids and corners of both eyes moved; the depth stays."""
+        matrices = [_into_view(mesh, eye) for eye in (0, 1)]
         views = np.stack([cut(picture, matrix, SIDE) for matrix in matrices])
-        views[1::2] = views[1::2, :, ::-1]  # the network knows the eye on the picture's left
-        points = self._network(views)[CONTOUR].reshape(-1, CONTOUR_POINTS, 3)[:, : len(LIDS[0]), :2].copy()
-        points[1::2, :, 0] = SIDE - 1 - points[1::2, :, 0]
-        return [_moved(mesh, points[2 * i : 2 * i + 2], matrices[2 * i : 2 * i + 2]) for i, mesh in enumerate(meshes)]
+        views[1] = views[1, :, ::-1]  # the network knows the eye on the picture's left
+        points = self._network(views)[CONTOUR].reshape(2, CONTOUR_POINTS, 3)[:, : len(LIDS[0]), :2].copy()
+        points[1, :, 0] = SIDE - 1 - points[1, :, 0]
+        return _moved(mesh, points, matrices)
 
 
 def _into_view(mesh: Floats, eye: int) -> NDArray[np.float64]:

@@ -115,6 +115,6 @@ def test_lids_that_touch_are_closed() -> None:
 def test_a_face_without_extent_is_left_alone(weights: Weights) -> None:
     """The corners of its eyes lie in one place: nothing is divided by zero, nothing moves."""
     point = np.full((POINTS, 3), 50, np.float32)
-    (same,) = Lids(weights.find("iris_landmark"), RuntimeSettings())(np.zeros((100, 100, 3), np.uint8), [point])
+    same = Lids(weights.find("iris_landmark"), RuntimeSettings())(np.zeros((100, 100, 3), np.uint8), point)
     assert np.array_equal(same, point)
     assert openness(same) == (0, 0)
