@@ -60,7 +60,7 @@ class Detector:
 
     def __init__(self, model: Path, runtime: RuntimeSettings, settings: DetectorSettings) -> None:
         self._any = open_network(model, [1, 3, -1, -1], runtime, rgb=False)
-        # A network of fixed size is a fifth faster (docs/adr/0007), with the same numbers: one for each usual camera.
+        # A network of fixed size is a fifth faster (docs/adr/0008), with the same numbers: one for each usual camera.
         cameras = CAMERAS if runtime.device == "cpu" else ()
         shapes = [canvas_shape(width, height, settings.side) for width, height in cameras]
         self._fixed = {shape: open_network(model, [1, 3, *shape], runtime, rgb=False) for shape in shapes}
