@@ -3,8 +3,8 @@
     python -m bench.second_look LFW_FOLDER [--cache FOLDER]
 
 In doubt is whose best cosine is near the threshold. Prints FNIR at a FPIR, and how many returning people and strangers
-would be looked at twice, with the gallery's mean taken off (shared/vision/centring.py). The folder needs people with one
-photo: they are the strangers.
+would be looked at twice, with the gallery's mean taken off (shared/vision/centring.py). The folder needs people with
+one photo: they are the strangers.
 """
 
 from pathlib import Path
