@@ -7,6 +7,7 @@ Nothing is trained.
 """
 
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -204,7 +205,8 @@ class FourBitScan:
     def __init__(self, dimensions: int, levels: Floats) -> None:
         self._levels = levels
         self._dimensions = dimensions
-        self._index = faiss.IndexPQFastScan(dimensions, dimensions, 4, faiss.METRIC_INNER_PRODUCT)
+        # Any: the stubs of faiss leave out half of what is used here.
+        self._index: Any = faiss.IndexPQFastScan(dimensions, dimensions, 4, faiss.METRIC_INNER_PRODUCT)
         faiss.copy_array_to_vector(np.tile(levels, dimensions), self._index.pq.centroids)
         self._index.is_trained = True
         self._table = faiss.AlignedTableUint8(dimensions * 16)
@@ -250,7 +252,7 @@ class FourBitScan:
             faiss.swig_ptr(probe),
             self._table.get(),
             faiss.swig_ptr(scale_and_offset),
-            faiss.FastScanDistancePostProcessing(),
+            faiss.FastScanDistancePostProcessing(),  # type: ignore[attr-defined]
         )
         scale, offset = scale_and_offset.tolist()
         table = faiss.rev_swig_ptr(self._table.get(), self._dimensions * 16).reshape(-1, 16)
