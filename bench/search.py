@@ -2,6 +2,7 @@
 
     python -m bench.search [--rows 10000 --rows 1000000] [--vectors FILE.npy] [--rounds 10] [--hnsw-rows 100000]
     python -m bench.search --prove 100000
+    python -m bench.search --rows 800000 --change 1000
 
 Each candidate lives in a process of its own, whose resident memory is read at the end. They take turns, one search
 each, so that other work on the machine hits all alike; the fastest turn counts. bench/README.md has the table.
@@ -291,7 +292,30 @@ def prove(source: Source, probes: int) -> None:
             wrong += differing(vectors.search(part[one], BEST), (want[0][one], want[1][one]))
         done += len(part)
         print(f"{done} probes among {source.rows}: {wrong} differ", flush=True)
-    sys.exit(int(wrong > 0))
+    if wrong:
+        sys.exit(1)
+
+
+def change(source: Source, changes: int) -> None:
+    """Milliseconds to add one and to remove one, median and worst; each must be seen by the next search."""
+    from recognizer.nearest import Vectors
+
+    vectors = Vectors(DIMENSIONS)
+    for ids, some in source.pieces():
+        vectors.add(ids, some)
+    times = np.zeros((changes, 2))
+    for number, vector in enumerate(source.some(changes, 10**9)):
+        new, old = np.array([source.rows + number]), np.array([7 * number])
+        start = time.perf_counter()
+        vectors.add(new, vector[None])
+        added = time.perf_counter()
+        vectors.remove(old)
+        times[number] = added - start, time.perf_counter() - added
+        if number % 50 == 0:
+            assert vectors.search(vector[None], 1)[1][0, 0] == new[0]
+            assert old[0] not in vectors
+    for name, took in zip(("add", "remove"), 1e3 * times.T, strict=True):
+        print(f"{name} one among {source.rows}: median {np.median(took):.3f} ms, worst {took.max():.1f} ms")
 
 
 @click.command()
@@ -301,13 +325,19 @@ def prove(source: Source, probes: int) -> None:
 @click.option("--core", type=int, default=0, help="the processor core that all share")
 @click.option("--hnsw-rows", type=int, default=100_000, help="hnswlib takes minutes to build above that")
 @click.option("--prove", "probes", type=int, default=0, help="compare so many probes with a scan instead")
-def main(rows: tuple[int, ...], vectors: Path | None, rounds: int, core: int, hnsw_rows: int, probes: int) -> None:
+def main(
+    rows: tuple[int, ...], vectors: Path | None, rounds: int, core: int, hnsw_rows: int, probes: int, changes: int
+) -> None:
     """Compare searches on one core."""
     os.sched_setaffinity(0, {core})
     for count in rows:
         source = Source(count, vectors)
         if probes:
             prove(source, probes)
+        if changes:
+            change(source, changes)
+        if probes or changes:
+            continue
         names = [name for name in CANDIDATES if name != "hnswlib" or count <= hnsw_rows]
         print(f"\n{count:,} vectors, one core\n")
         print("\n".join(table(measure(source, names, rounds))), flush=True)
