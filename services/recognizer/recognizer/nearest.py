@@ -70,15 +70,19 @@ class Vectors:
         return self._ids[: self._count].copy()
 
     def add(self, ids: Ids, vectors: Floats) -> None:
-        """N new ids, N×D. ValueError, and nothing is changed: an id twice or there already, a vector unfit."""
+        """N new ids, N×D. Or nothing is changed: ValueError, an id twice or there already, a vector unfit; OSError."""
         self._check(ids, vectors)
         if (self._places.find(ids) >= 0).any():
             raise ValueError("an id is there already")
         rows = np.arange(self._count, self._count + len(ids))
         if rows.size and rows[-1] >= self._plain_rows and isinstance(self._store, Matrix):
             self._store = self._coded(self._store)
-        for piece in _pieces(len(ids)):
-            self._store.write(rows[piece], vectors[piece])
+        try:
+            for piece in _pieces(len(ids)):
+                self._store.write(rows[piece], vectors[piece])
+        except OSError:
+            self._store.cut(self._count)
+            raise
         if len(self._ids) < self._count + len(ids):
             self._ids.resize(max(self._count + len(ids), self._count * 9 // 8), refcheck=False)
         self._ids[rows] = ids
@@ -86,7 +90,7 @@ class Vectors:
         self._count += len(ids)
 
     def replace(self, ids: Ids, vectors: Floats) -> None:
-        """New vectors, N×D, for ids that are there. KeyError, ValueError: nothing is changed."""
+        """New vectors, N×D, for ids there are. KeyError, ValueError: nothing is changed. OSError: these are lost."""
         self._check(ids, vectors)
         rows = self._rows(ids)
         for piece in _pieces(len(ids)):
@@ -94,7 +98,8 @@ class Vectors:
 
     def remove(self, ids: Ids) -> None:
         """The last rows fill the holes. KeyError, and nothing is changed: an id is not there."""
-        rows = self._rows(np.unique(ids))
+        ids = np.unique(ids)
+        rows = self._rows(ids)
         left = self._count - len(rows)
         holes = rows[rows < left]
         last = np.setdiff1d(np.arange(left, self._count), rows)
