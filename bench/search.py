@@ -325,6 +325,7 @@ def change(source: Source, changes: int) -> None:
 @click.option("--core", type=int, default=0, help="the processor core that all share")
 @click.option("--hnsw-rows", type=int, default=100_000, help="hnswlib takes minutes to build above that")
 @click.option("--prove", "probes", type=int, default=0, help="compare so many probes with a scan instead")
+@click.option("--change", "changes", type=int, default=0, help="time so many additions and removals instead")
 def main(
     rows: tuple[int, ...], vectors: Path | None, rounds: int, core: int, hnsw_rows: int, probes: int, changes: int
 ) -> None:

@@ -25,7 +25,7 @@ PLAIN_ROWS = 50_000
 SHORTEST_PROBE = 0.999
 """All errors are bounded for a probe of length one: to a short one the many would look alike."""
 
-PIECE = 16_384
+PIECE = 2_048
 """rows written at once: bounds the memory that a large addition takes for a moment"""
 
 
@@ -253,12 +253,17 @@ class Places:
         self._merge(np.asarray(ids, np.int64), rows.astype(np.int32))
 
     def _merge(self, ids: Ids, rows: NDArray[np.int32]) -> None:
-        kept = ~np.isin(self._ids, ids)
+        order = np.argsort(ids)
+        ids, rows = ids[order], rows[order]
+        kept = np.ones(len(self._ids), bool)
+        at = np.searchsorted(self._ids, ids)
+        inside = at < len(kept)
+        known = at[inside][self._ids[at[inside]] == ids[inside]]
+        kept[known] = False
+        self._ids, self._rows = self._ids[kept], self._rows[kept]
         stays = rows != GONE
-        every = np.concatenate([self._ids[kept], ids[stays]])
-        places = np.concatenate([self._rows[kept], rows[stays]])
-        order = np.argsort(every, kind="stable")
-        self._ids, self._rows = every[order], places[order]
+        at = np.searchsorted(self._ids, ids[stays])
+        self._ids, self._rows = np.insert(self._ids, at, ids[stays]), np.insert(self._rows, at, rows[stays])
 
 
 def _check_lengths(vectors: Floats, dimensions: int, at_least: float = 0.0) -> None:
