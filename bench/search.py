@@ -324,10 +324,18 @@ def change(source: Source, changes: int) -> None:
 @click.option("--rounds", type=int, default=10)
 @click.option("--core", type=int, default=0, help="the processor core that all share")
 @click.option("--hnsw-rows", type=int, default=100_000, help="hnswlib takes minutes to build above that")
+@click.option("--without", type=click.Choice(list(CANDIDATES)), multiple=True, help="leave out")
 @click.option("--prove", "probes", type=int, default=0, help="compare so many probes with a scan instead")
 @click.option("--change", "changes", type=int, default=0, help="time so many additions and removals instead")
 def main(
-    rows: tuple[int, ...], vectors: Path | None, rounds: int, core: int, hnsw_rows: int, probes: int, changes: int
+    rows: tuple[int, ...],
+    vectors: Path | None,
+    rounds: int,
+    core: int,
+    hnsw_rows: int,
+    without: tuple[str, ...],
+    probes: int,
+    changes: int,
 ) -> None:
     """Compare searches on one core."""
     os.sched_setaffinity(0, {core})
@@ -339,7 +347,8 @@ def main(
             change(source, changes)
         if probes or changes:
             continue
-        names = [name for name in CANDIDATES if name != "hnswlib" or count <= hnsw_rows]
+        left_out = {*without, *(["hnswlib"] if count > hnsw_rows else [])}
+        names = [name for name in CANDIDATES if name not in left_out]
         print(f"\n{count:,} vectors, one core\n")
         print("\n".join(table(measure(source, names, rounds))), flush=True)
 
@@ -347,4 +356,5 @@ def main(
 if __name__ == "__main__":
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(threads, "1")
+    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**20))  # else glibc keeps what was freed: up to 30 MB more
     main()

@@ -51,8 +51,8 @@ BLOCK = 2_048
 SAMPLE, GROUP = 32, 16
 """blocks whose best, in groups of rows, tell what is worth keeping"""
 
-FIRST_ROWS, GROWTH = 65_536, 0.125
-"""The arrays grow by an eighth, in place where the system can move pages."""
+FIRST_ROWS, GROWTH = 65_536, 1 / 32
+"""The arrays grow by so much, in place where the system can move pages, so the room kept ready is small."""
 
 
 class Codes:
