@@ -27,6 +27,8 @@ class Want(StrEnum):
 
     IDENTIFY = "identify"
     ENROL = "enrol"
+    ANSWER = "answer"
+    """what `question` asks; nobody clocks in"""
 
 
 class Turn:
@@ -79,6 +81,98 @@ class Box(Message):
         return shared_area / (self.width * self.height + other.width * other.height - shared_area)
 
 
+class Ask(StrEnum):
+    """What a question may want to know of each face besides its place and pose."""
+
+    LANDMARK = "landmark"
+    LANDMARK150 = "landmark150"
+    QUALITY = "quality"
+    EYES = "eyes"
+    AGE = "age"
+    GENDER = "gender"
+    LIVENESS = "liveness"
+    EMBEDDING = "embedding"
+
+
+class Order(StrEnum):
+    """Which of several faces come first."""
+
+    LARGEST = "largest"
+    CENTRAL = "central"
+    """nearest to the picture's centre"""
+
+
+class Hunt(Message):
+    """Where to look for the faces: 1:N in groups of one app, or 1:1 when a user is named."""
+
+    app_id: int
+    groups: tuple[str, ...] = Field(min_length=1, max_length=20)
+    user_id: str = ""
+    users: int = Field(default=1, ge=1, le=50)
+    """how many of the nearest users, at most"""
+
+
+class Question(Message):
+    """What a caller of the face API wants to know of a picture."""
+
+    ask: tuple[Ask, ...] = ()
+    order: Order = Order.LARGEST
+    turned: bool = True
+    """look for faces on their side or head when none stands upright"""
+    at: Box | None = None
+    """only the face here, of several: a face token's"""
+    hunt: Hunt | None = None
+
+
+class Covered(Message):
+    """How much of each part something hides, 0..1; left and right as in the picture."""
+
+    left_eye: float
+    right_eye: float
+    nose: float
+    mouth: float
+    left_cheek: float
+    right_cheek: float
+    chin_contour: float
+
+
+class Measured(Message):
+    """What was measured of a face; what was not asked for, or cannot be told, is None."""
+
+    probability: float
+    rotation: float
+    """degrees in the picture plane, clockwise from upright, -180..180"""
+    yaw: float
+    pitch: float
+    roll: float
+    """degrees: -90 left..90 right, -90 up..90 down, -180..180"""
+    blur: float | None = None
+    illumination: float | None = None
+    completeness: int | None = None
+    covered: Covered | None = None
+    landmark4: tuple[tuple[float, float], ...] = ()
+    landmark72: tuple[tuple[float, float], ...] = ()
+    landmark150: dict[str, tuple[float, float]] | None = None
+    eyes: tuple[float, float] | None = None
+    """openness 0..1 of the left and the right eye in the picture"""
+    age: float | None = None
+    gender: str = ""
+    """male, female, or empty"""
+    gender_probability: float = 0.0
+    liveness: float | None = None
+    """livemapscore; None: not looked at, or the face is too small to tell"""
+
+
+class Candidate(Message):
+    """A user of the library who resembles the face."""
+
+    group_id: str
+    user_id: str
+    user_info: str
+    score: float
+    """0..100, of the user's most similar face"""
+
+
 class TrackedFace(Message):
     """What the last frames of one source said about one face."""
 
@@ -115,7 +209,9 @@ class Frame(Message):
     want: Want = Want.IDENTIFY
     streaming: bool = False
     """True: more frames follow, so the answer may wait for a second opinion. False: decide on this one."""
-    max_faces: int = Field(default=1, ge=1, le=10)
+    max_faces: int = Field(default=1, ge=1, le=120)
+    question: Question | None = None
+    """of Want.ANSWER"""
     jpeg: bytes = Field(min_length=4, max_length=3_500_000)
     track: Track = Track()
 
@@ -141,7 +237,7 @@ class Verdict(StrEnum):
     UNUSABLE = "unusable"
     """the face was seen but its quality does not allow an answer: see `problems`"""
     MEASURED = "measured"
-    """an enrolment: `embedding` holds the face"""
+    """an enrolment: `embedding` holds the face; or an answer: `measured` and `candidates` hold it"""
 
 
 class FaceResult(Message):
@@ -157,6 +253,9 @@ class FaceResult(Message):
     problems: tuple[Problem, ...] = ()
     model: str = ""
     embedding: bytes = b""
+    measured: Measured | None = None
+    candidates: tuple[Candidate, ...] = ()
+    """best first"""
 
 
 class Result(Signal):

@@ -12,7 +12,8 @@ from gateway.reporting import Origin, Wall
 from gateway.settlements import Settlements
 from shared.bus import Bus
 from shared.contracts.attendance import AttendanceRecorded
-from shared.contracts.people import EnrolledFace, Gender, Person, RegisterStudent
+from shared.contracts.library import EnrolledFace
+from shared.contracts.people import Gender, Person, RegisterStudent
 from shared.contracts.recognition import (
     ALIVE_FOR_S,
     NO_FACE,

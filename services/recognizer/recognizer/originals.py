@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ class Originals:
         `dimensions` is a multiple of 4: whole blocks of the cipher. OSError if no file can be made.
         """
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as this
+        weakref.finalize(self, self._file.close)
         self._dimensions = dimensions
         self._bytes = 4 * dimensions
         self._cipher = Cipher(algorithms.AES(os.urandom(32)), modes.CTR(bytes(16))).encryptor()
