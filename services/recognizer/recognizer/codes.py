@@ -39,7 +39,7 @@ REACH_8, REACH_4 = 0.012, 0.1225
 are looked at in every search"""
 
 ASKS, BEST = (8_192, 32_768), 64
-"""rows asked of the 4-bit scan, then of a second one if those did not reach down far enough (4 of 16 random probes, best
+"""rows asked of the 4-bit scan, then of a second one if those did not suffice (4 of 16 random probes, best
 five of a million); how many of them, at least, tell the score that all others must reach"""
 
 TOGETHER = 8
