@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.baidu_api.routes import face_api
 from gateway.body_limit import BodyLimit
 from gateway.headers import HeadAsGet, SecurityHeaders
 from gateway.live import live_pages
@@ -13,6 +14,7 @@ from gateway.mishaps import LastResort, error_handlers
 from gateway.office import office_pages
 from gateway.pages import kiosk_pages
 from gateway.policies import open_to_all
+from gateway.rest import rest_api
 from gateway.site import Site, TheSite
 from gateway.streams import stream_api
 from gateway.terminal_api import terminal_api
@@ -27,11 +29,13 @@ def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=error_handlers())
     app.state.gateway = gateway
     app.state.site = site = Site(gateway, rates or Rates())
+    app.include_router(face_api(gateway.face_api))  # first: programs call more often than people
     for router in (kiosk_pages(), live_pages(), office_pages(), health_pages()):
         app.include_router(router)
     # A terminal shows its token in the hello, a page its origin: the stream checks both itself.
     app.include_router(stream_api(gateway), dependencies=[Depends(open_to_all)])
     app.include_router(terminal_api(gateway))
+    app.include_router(rest_api(gateway.bus))
     app.mount("/static", site.statics, name="static")
     for layer in (LastResort, BodyLimit, HeadAsGet, SecurityHeaders):  # the last one is the outermost
         app.add_middleware(layer)
