@@ -19,7 +19,8 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, NotFoundError
 
 from shared.contracts.attendance import ATTENDANCE_EVENTS
-from shared.contracts.people import LibraryChanges
+from shared.contracts.gallery import LibraryChanges
+from shared.contracts.library import KeyRevoked
 from shared.contracts.recognition import Identified, RecognizerAlive, Turn
 
 MIB = 2**20
@@ -185,7 +186,14 @@ def _stream_rights(needs: Needs) -> list[str]:
 _OWN: dict[str, Rights] = {
     "gateway": Rights(
         publish=("turn.*.*", "cmd.registry.>", "cmd.hub.>", "hub.*.push.*", "feed.>"),
-        subscribe=("frame.get.*.*", "result.*.*", ATTENDANCE_EVENTS, "feed.>", RecognizerAlive.subject),
+        subscribe=(
+            "frame.get.*.*",
+            "result.*.*",
+            ATTENDANCE_EVENTS,
+            KeyRevoked.subject,
+            "feed.>",
+            RecognizerAlive.subject,
+        ),
     ),
     "recognizer": Rights(
         publish=(
@@ -198,7 +206,7 @@ _OWN: dict[str, Rights] = {
         subscribe=("evt.face.>",),
     ),
     "registry": Rights(
-        publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*"),
+        publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*", "evt.key.*"),
         subscribe=("cmd.registry.*",),
     ),
     "hub": Rights(

@@ -1,4 +1,4 @@
-"""Students and their faces: what the registry is asked, and how a recognizer keeps its copy of the library."""
+"""Students and their faces: what the registry is asked."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from shared.contracts.base import Command, Event, Message, new_id
+from shared.contracts.library import EnrolledFace, LibraryRevision
 
 StudentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 StudentNumber = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9A-Za-z_]+$", max_length=128)]
@@ -27,25 +28,6 @@ class Person(Message):
     name: str
     class_name: str
     gender: Gender
-
-
-class GalleryFace(Message):
-    """One face of the library: `embedding` is little-endian float32, L2-normalised, made by `model`."""
-
-    face_id: int
-    student_id: int
-    model: str
-    embedding: bytes
-
-
-class EnrolledFace(Message):
-    """A face that a recognizer measured and that shall enter the library together with its photo."""
-
-    model: str = Field(max_length=64)
-    embedding: bytes = Field(min_length=4, max_length=16_384)
-    jpeg: bytes = Field(min_length=4, max_length=3_000_000)
-    box: tuple[float, float, float, float]
-    """left, top, width, height in pixels of `jpeg`."""
 
 
 class StudentRow(Message):
@@ -91,12 +73,6 @@ class EditStudent(Command[Registered]):
     class_name: StudentName
     gender: Gender
     by: str = Field(max_length=64)
-
-
-class LibraryRevision(Message):
-    """The library's revision after a change."""
-
-    revision: int
 
 
 class DeleteStudent(Command[LibraryRevision]):
@@ -149,37 +125,6 @@ class GetPhoto(Command[Photo]):
     subject: ClassVar[str] = "cmd.registry.get_photo"
 
     student_id: int
-
-
-class LibraryDelta(Message):
-    """All that changed after the asked revision, up to and with `revision`; `head` is the newest there is.
-
-    Apply removals first, then people, then faces. `revision < head` means: ask again from `revision`.
-    """
-
-    revision: int
-    head: int
-    removed_faces: tuple[int, ...] = ()
-    removed_people: tuple[int, ...] = ()
-    people: tuple[Person, ...] = ()
-    faces: tuple[GalleryFace, ...] = ()
-
-
-class LibraryChanges(Command[LibraryDelta]):
-    """Snapshot (since 0) and delta in one: pages of at most `limit` faces."""
-
-    subject: ClassVar[str] = "cmd.registry.library_changes"
-
-    since: int = Field(ge=0)
-    limit: int = Field(default=2_000, ge=1, le=4_000)
-
-
-class FaceChanged(Event):
-    """The library reached `revision`: whoever keeps a copy asks for the changes. Only a nudge, safe to miss."""
-
-    subject: ClassVar[str] = "evt.face.changed"
-
-    revision: int
 
 
 class StudentChanged(Event):

@@ -8,14 +8,8 @@ from nats.errors import TimeoutError as NatsTimeout
 from shared.bus import Bus
 from shared.bus.topology import EVENTS, NEEDS, PRESENCE, RECOGNIZER_CONSUMER, TURNS
 from shared.contracts.base import now
-from shared.contracts.people import (
-    FaceChanged,
-    LibraryChanges,
-    LibraryDelta,
-    Person,
-    Registered,
-    RegisterStudent,
-)
+from shared.contracts.gallery import FaceChanged, LibraryChanges, LibraryDelta
+from shared.contracts.people import Person, Registered, RegisterStudent
 from shared.contracts.recognition import Identified, SourceKind, Turn
 from shared.errors import Conflict, Internal, Unavailable
 from shared.testing import eventually

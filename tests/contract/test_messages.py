@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgpack
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 
 import shared.contracts
-from shared.contracts import attendance, devices, feed, office, people, recognition
+from shared.contracts import attendance, devices, feed, gallery, library, office, people, recognition
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -24,14 +24,69 @@ BOX = recognition.Box(left=1.5, top=2, width=30, height=40)
 EMBEDDING = bytes(range(16))
 FACT = {"event_id": "e" * 32, "occurred_at": AT}
 PROBLEM = recognition.Problem(code=222202, zh="没有看到人脸", en="no face")
+LIFE = recognition.LifeLook(at=AT, points=bytes(256), eyes=0.25)
 TRACKED = recognition.TrackedFace(
-    box=BOX, seen_at=AT, votes=(0, 7, 7), looked_at=AT, score=91.5, reported_id=7, reported_at=AT, event_id="f-0"
+    box=BOX,
+    seen_at=AT,
+    votes=(0, 7, 7),
+    looked_at=AT,
+    score=91.5,
+    reported_id=7,
+    reported_at=AT,
+    event_id="f-0",
+    life=(LIFE,),
+    alive_at=AT,
+    likeness=EMBEDDING,
 )
-TRACK = recognition.Track(faces=(TRACKED,))
+REST = recognition.Rest(yaw=1.5, pitch=-2, eyes=0.25, mouth=0.05)
+CHALLENGE = recognition.Challenge(
+    actions=(recognition.Action.NOD, recognition.Action.OPEN_MOUTH),
+    step=recognition.Step.WAITING,
+    done=1,
+    stage=0,
+    since=AT,
+    seen_at=AT,
+    middle=(320.5, 240),
+    size=180,
+    still=(REST,),
+    rest=REST,
+    picture="f",
+)
+TRACK = recognition.Track(faces=(TRACKED,), challenge=CHALLENGE)
 FACE_RESULT = recognition.FaceResult(
     box=BOX, verdict=recognition.Verdict.IDENTIFIED, person=ADA, score=91.5, event_id="f-0", problems=(PROBLEM,)
 )
-ENROLLED = people.EnrolledFace(model="m/1", embedding=EMBEDDING, jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
+ENROLLED = library.EnrolledFace(model="m/1", embedding=EMBEDDING, jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
+USERS = gallery.GroupUsers.of(1, 2, "students", [gallery.UserRow(4, "2026_007", "Ada", 7), gallery.UserRow(5, "u1")])
+FACES = gallery.GalleryFaces.of("m/1", [gallery.FaceRow(3, 4, EMBEDDING)])
+KEY = library.Key(key_id=1, api_key="a" * 24, app="default", qps=10, created_at=AT)
+STORED = library.StoredFace(jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
+TOKEN = "0" * 32
+HUNT = recognition.Hunt(app_id=1, groups=("students",), user_id="2026_007", users=5)
+QUESTION = recognition.Question(ask=(recognition.Ask.AGE, recognition.Ask.QUALITY), at=BOX, hunt=HUNT)
+COVERED = recognition.Covered(
+    left_eye=0.5, right_eye=0, nose=0, mouth=1, left_cheek=0, right_cheek=0, chin_contour=0.25
+)
+MEASURED = recognition.Measured(
+    probability=0.5,
+    rotation=-3,
+    yaw=1.5,
+    pitch=2.5,
+    roll=-3.5,
+    blur=0.25,
+    illumination=128,
+    completeness=1,
+    covered=COVERED,
+    landmark4=((1, 2), (3, 4), (5, 6), (7, 8)),
+    landmark150={"nose_tip": (1, 2)},
+    eyes=(1, 0.5),
+    age=30.5,
+    gender="female",
+    gender_probability=0.75,
+    liveness=0.5,
+)
+CANDIDATE = recognition.Candidate(group_id="students", user_id="2026_007", user_info="Ada", score=91.5)
+WHOSE = {"app_id": 1, "group_id": "g1", "user_id": "u1"}
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
 DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT)
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
@@ -46,32 +101,73 @@ PUNCH_ROW = attendance.PunchRow(
 SAMPLES: list[Message] = [
     Done(),
     ADA,
-    people.GalleryFace(face_id=1, student_id=7, model="m/1", embedding=EMBEDDING),
+    FACES,
     ENROLLED,
     ROW,
     people.Registered(person=ADA, revision=9),
     people.RegisterStudent(request_id="r1", face=ENROLLED, **STUDENT),
     people.EditStudent(student_id=7, by="office", **STUDENT),
-    people.LibraryRevision(revision=9),
+    library.LibraryRevision(revision=9),
     people.DeleteStudent(student_id=7, by="office"),
     people.GetStudent(student_id=7),
     people.StudentPage(rows=(ROW,), total=1, classes=("三年二班",), library_faces=1),
     people.FindStudents(text="a%", class_name="三年二班", offset=50, limit=50),
     people.Photo(jpeg=b"\xff\xd8\xff\xd9"),
     people.GetPhoto(student_id=7),
-    people.LibraryDelta(
+    gallery.LibraryDelta(
         revision=9,
         head=10,
         removed_faces=(1,),
+        removed_users=(5,),
+        removed_groups=(6,),
         removed_people=(2,),
         people=(ADA,),
-        faces=(people.GalleryFace(face_id=3, student_id=7, model="m/1", embedding=EMBEDDING),),
+        users=(USERS,),
+        faces=(FACES,),
     ),
-    people.LibraryChanges(since=3, limit=100),
-    people.FaceChanged(**FACT, revision=9),
+    gallery.LibraryChanges(since=3, limit=100),
+    gallery.FaceChanged(**FACT, revision=9),
+    USERS,
+    library.App(app_id=1, name="default", qps=10, key_id=1, token_key=SecretBytes(b"k" * 8)),
+    KEY,
+    library.IssuedKey(key=KEY, secret_key=SecretStr("s" * 32)),
+    library.CreateKey(name="default", qps=10, by="office"),
+    library.Keys(keys=(KEY,)),
+    library.ListKeys(after=3, limit=10),
+    library.RevokeKey(api_key="a" * 24, by="office"),
+    library.CheckKey(api_key="a" * 24, secret_key=SecretStr("s" * 32)),
+    library.CheckSignature(api_key="a" * 24, prefix="bce-auth-v1/a", canonical="POST", signature="f" * 64),
+    library.FindKey(key_id=1),
+    library.KeyRevoked(**FACT, key_id=1),
+    library.PutFace(**WHOSE, user_info="i", action=library.FaceAction.REPLACE, face=ENROLLED),
+    library.RemoveFace(**WHOSE, face_token=TOKEN),
+    library.RemoveUser(**WHOSE),
+    library.CopyUser(app_id=1, user_id="u1", source="g1", destination="g2"),
+    library.UserEntry(group_id="g1", user_info="i"),
+    library.UserEntries(entries=(library.UserEntry(group_id="g1", user_info="i"),)),
+    library.GetUser(**WHOSE),
+    library.FaceEntry(face_token=TOKEN, created_at=AT),
+    library.FaceEntries(faces=(library.FaceEntry(face_token=TOKEN, created_at=AT),)),
+    library.ListFaces(**WHOSE),
+    library.Ids(ids=("g1",)),
+    library.ListUsers(app_id=1, group_id="g1", start=1, length=2),
+    library.ListGroups(app_id=1, start=1, length=2),
+    library.AddGroup(app_id=1, group_id="g1"),
+    library.DeleteGroup(app_id=1, group_id="g1"),
+    STORED,
+    library.KeepFace(app_id=1, token=TOKEN, face=STORED),
+    library.FindFace(app_id=1, token=TOKEN),
+    HUNT,
+    QUESTION,
+    COVERED,
+    MEASURED,
+    CANDIDATE,
     people.StudentChanged(**FACT, student_id=7, change="edited", by="office"),
     BOX,
+    LIFE,
     TRACKED,
+    REST,
+    CHALLENGE,
     TRACK,
     PROBLEM,
     FACE_RESULT,
@@ -194,8 +290,30 @@ def test_a_reader_ignores_fields_it_does_not_know() -> None:
 )
 def test_rubbish_is_named_but_not_quoted(data: bytes, reason: str) -> None:
     with pytest.raises(ContractError, match=reason) as caught:
-        people.LibraryRevision.decode(data)
+        library.LibraryRevision.decode(data)
     assert "secret" not in str(caught.value)
+
+
+def test_columns_come_back_as_rows() -> None:
+    faces = [gallery.FaceRow(2**40, 1, b"abcd" * 2), gallery.FaceRow(3, 2**62, b"efgh" * 2)]
+    assert list(gallery.GalleryFaces.of("m", faces).rows()) == faces
+    assert list(gallery.GalleryFaces.of("m", []).rows()) == []
+    users = [gallery.UserRow(2**40, "a", "甲", 7), gallery.UserRow(1, "b")]
+    assert list(gallery.GroupUsers.of(1, 2, "g", users).rows()) == users
+
+
+@pytest.mark.parametrize("column", ["ids", "owners", "embeddings"])
+def test_faces_with_a_short_column_are_refused(column: str) -> None:
+    faces = gallery.GalleryFaces.of("m", [gallery.FaceRow(1, 2, EMBEDDING), gallery.FaceRow(3, 4, EMBEDDING)])
+    with pytest.raises(ValueError, match="different lengths"):
+        gallery.GalleryFaces.model_validate({**faces.model_dump(), column: getattr(faces, column)[:-4]})
+
+
+@pytest.mark.parametrize("column", ["owners", "user_ids", "user_infos", "students"])
+def test_users_with_a_short_column_are_refused(column: str) -> None:
+    users = gallery.GroupUsers.of(1, 2, "g", [gallery.UserRow(1, "a"), gallery.UserRow(2, "b")])
+    with pytest.raises(ValueError, match="different lengths"):
+        gallery.GroupUsers.model_validate({**users.model_dump(), column: getattr(users, column)[:-1]})
 
 
 def test_subjects_are_unique_and_in_the_catalogue() -> None:

@@ -14,7 +14,7 @@ from gateway.office import office_pages
 from gateway.pages import kiosk_pages
 from gateway.policies import open_to_all
 from gateway.site import Site, TheSite
-from gateway.stream import stream_api
+from gateway.streams import stream_api
 from gateway.terminal_api import terminal_api
 from gateway.throttle import Rates
 

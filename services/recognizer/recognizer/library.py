@@ -7,7 +7,7 @@ import structlog
 
 from recognizer.engines import Engine
 from shared.bus import Bus
-from shared.contracts.people import FaceChanged, LibraryChanges, LibraryDelta
+from shared.contracts.gallery import FaceChanged, LibraryChanges, LibraryDelta
 from shared.contracts.recognition import ALIVE_EVERY_S, RecognizerAlive
 from shared.errors import RollcallError
 

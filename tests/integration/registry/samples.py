@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.contracts.base import new_id
-from shared.contracts.people import EditStudent, EnrolledFace, Gender, RegisterStudent
+from shared.contracts.library import EnrolledFace
+from shared.contracts.people import EditStudent, Gender, RegisterStudent
 from shared.contracts.recognition import Identified, SourceKind
 
 LIBRARY_KEY = "ab" * 32

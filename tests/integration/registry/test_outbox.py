@@ -15,7 +15,7 @@ from registry.store.migrate import migrate
 from registry.tables import Outbox
 from shared.bus import Bus
 from shared.bus.topology import EVENTS
-from shared.contracts.people import FaceChanged
+from shared.contracts.gallery import FaceChanged
 from shared.runtime import background
 from shared.testing import eventually
 from tests.conftest import Broker

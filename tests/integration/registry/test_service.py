@@ -20,8 +20,9 @@ from shared.contracts.attendance import (
     GetPunchOutcome,
     PunchesOfDay,
 )
+from shared.contracts.gallery import LibraryChanges
 from shared.contracts.office import CheckPassword, GetOfficeState, SetPassword
-from shared.contracts.people import FindStudents, LibraryChanges, Person
+from shared.contracts.people import FindStudents, Person
 from shared.contracts.recognition import Identified
 from shared.errors import Conflict, InvalidInput, NotAllowed, Unavailable
 from shared.testing import eventually

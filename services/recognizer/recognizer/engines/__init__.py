@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.contracts.people import LibraryDelta
+from shared.contracts.gallery import LibraryDelta
 from shared.contracts.recognition import Frame, Identified, Result
 
 

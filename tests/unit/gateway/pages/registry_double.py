@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from shared.contracts.attendance import PunchesOfDay, PunchPage, PunchRow
 from shared.contracts.base import Done
 from shared.contracts.devices import AddDevice, Device, DeviceList, ListDevices, RemoveDevice
+from shared.contracts.library import LibraryRevision
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
 from shared.contracts.people import (
     DeleteStudent,
@@ -16,7 +17,6 @@ from shared.contracts.people import (
     Gender,
     GetPhoto,
     GetStudent,
-    LibraryRevision,
     Person,
     Photo,
     Registered,
