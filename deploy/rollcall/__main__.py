@@ -88,7 +88,10 @@ def _ask_password() -> str:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write the report and plots here.")
 @click.option("--flip", is_flag=True, help="Embed the mirrored face as well.")
 def evaluate(folder: Path, out: Path | None, flip: bool) -> None:
-    """Measure the error rates on FOLDER, which holds one folder of photos for each person."""
+    """Measure the error rates on FOLDER, which holds one folder of photos for each person.
+
+    Or, for the liveness check, a folder live/ of genuine faces and one for each kind of attack: print/, screen/ …
+    """
     from rollcall.evaluate import evaluate as run_evaluate
 
     run_evaluate(folder, out, flip=flip)
