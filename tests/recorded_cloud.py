@@ -1,5 +1,5 @@
-"""A small real HTTP server that answers as Baidu's face library was recorded to (V3 §2.3, §3), keeps users and faces, and
-can be told to misbehave. It recognises nobody: what a search finds is set by the test."""
+"""A small real HTTP server that answers as Baidu's face library was recorded to (V3 §2.3, §3), keeps users and faces,
+and can be told to misbehave. It recognises nobody: what a search finds is set by the test."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ class RecordedCloud:
 
     port: int = 0
     api_key: str = "an-api-key"
-    secret_key: str = "a-secret-key"  # noqa: S105 - of the test
+    secret_key: str = "a-secret-key"
     token_s: float = 2_592_000
     users: dict[str, dict[str, dict[str, bytes]]] = field(default_factory=dict)
     infos: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class RecordedCloud:
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    token: str = "24.first.2592000.1500000000.282335-1"  # noqa: S105
+    token: str = "24.first.2592000.1500000000.282335-1"
     old_token_code: int = 110
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 

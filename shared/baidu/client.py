@@ -153,11 +153,11 @@ class Cloud:
     async def delete_face(self, group: str, user: str, token: str, *, within: float) -> None:
         """Refusals: 223106 no such face, 223103 no such user."""
         fields = {"group_id": group, "user_id": user, "face_token": token}
-        await self._ask(Interface.FACE_DELETE, fields, None, within)
+        await self._do(Interface.FACE_DELETE, fields, within)
 
     async def delete_user(self, group: str, user: str, *, within: float) -> None:
         """Refusals: 223103 no such user."""
-        await self._ask(Interface.USER_DELETE, {"group_id": group, "user_id": user}, None, within)
+        await self._do(Interface.USER_DELETE, {"group_id": group, "user_id": user}, within)
 
     async def faces(self, group: str, user: str, *, within: float) -> tuple[FaceItem, ...]:
         """A user's faces, oldest first; none for a user who is not there."""
@@ -185,15 +185,22 @@ class Cloud:
 
     async def add_group(self, group: str, *, within: float) -> None:
         """Refusals: 223101 it is there already."""
-        await self._ask(Interface.GROUP_ADD, {"group_id": group}, None, within)
+        await self._do(Interface.GROUP_ADD, {"group_id": group}, within)
 
     # ---- one call
 
     def _controls(self) -> dict[str, str]:
         return {"quality_control": self._settings.quality, "liveness_control": self._settings.liveness}
 
-    async def _ask(self, what: Interface, fields: Mapping[str, Any], reply: type[R] | None, within: float) -> Any:
-        """The result as `reply` (None: it says nothing), after waiting for a free moment and for refusals 18."""
+    async def _ask(self, what: Interface, fields: Mapping[str, Any], reply: type[R], within: float) -> R:
+        result = await self._do(what, fields, within)
+        try:
+            return reply.model_validate(result)
+        except ValidationError:
+            raise CloudAway(en=f"the cloud's answer to {what} is not what the contract says") from None
+
+    async def _do(self, what: Interface, fields: Mapping[str, Any], within: float) -> Any:
+        """The result of one call, after waiting for a free moment and for refusals 18."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + within
         try:
@@ -202,7 +209,7 @@ class Cloud:
                     await self._turn(what, ends - loop.time())
                     envelope = await self._with_token(what, fields)
                     if envelope.error_code not in TOO_FAST:
-                        return self._result(what, envelope, reply)
+                        return _result(envelope)
                     await asyncio.sleep(backoff_s(attempt, first=0.5, longest=4.0))
                 raise CloudAway(en="the cloud is too busy", number=18)
         except TimeoutError:
@@ -242,16 +249,6 @@ class Cloud:
         path = f"/rest/2.0/face/v3/{what}"
         body = await _exchange(self._http, "POST", path, self._settings.call_s, {"access_token": token}, json=fields)
         return _read(Envelope, body)
-
-    def _result(self, what: Interface, envelope: Envelope, reply: type[R] | None) -> R | None:
-        if envelope.error_code:
-            raise refusal(envelope.error_code, envelope.error_msg)
-        if reply is None:
-            return None
-        try:
-            return reply.model_validate(envelope.result)
-        except ValidationError:
-            raise CloudAway(en=f"the cloud's answer to {what} is not what the contract says") from None
 
 
 class _Tokens:
@@ -336,6 +333,12 @@ def _read(kind: type[R], body: bytes) -> R:
         return kind.model_validate_json(body)
     except ValidationError:
         raise CloudAway(en="the cloud's answer cannot be read") from None
+
+
+def _result(envelope: Envelope) -> Any:
+    if envelope.error_code:
+        raise refusal(envelope.error_code, envelope.error_msg)
+    return envelope.result
 
 
 def _image(jpeg: bytes) -> dict[str, str]:

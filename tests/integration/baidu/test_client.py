@@ -4,8 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -71,15 +72,13 @@ async def test_one_token_serves_all_who_come_at_once(service: RecordedCloud) -> 
 async def test_a_token_is_kept_until_half_its_life(service: RecordedCloud) -> None:
     """On a clock of the test's own; the service gives tokens for an hour."""
     service.token_s = 3600
-    now = 0.0
-    async with open_cloud(settings_for(service)) as opened:
-        cloud = Cloud(settings_for(service), opened._http, lambda: now)
-        for now in (1.0, 1000.0, 1800.0):
+    clock = {"now": 0.0}
+    async with httpx.AsyncClient(base_url=service.url) as http:
+        cloud = Cloud(settings_for(service), http, lambda: clock["now"])
+        for moment, fetched in ((1.0, 1), (1000.0, 1), (1800.0, 1), (1802.0, 2), (3000.0, 2)):
+            clock["now"] = moment
             await cloud.detect(PICTURE, within=WITHIN)
-        assert service.calls["token"] == 1
-        now = 1802.0
-        await cloud.detect(PICTURE, within=WITHIN)
-        assert service.calls["token"] == 2
+            assert service.calls["token"] == fetched
 
 
 @pytest.mark.parametrize("code", [110, 111])
@@ -89,7 +88,7 @@ async def test_a_refused_token_is_renewed_once_for_all(service: RecordedCloud, c
         service.end_token(code)
         await asyncio.gather(*(cloud.detect(PICTURE, within=WITHIN) for _ in range(5)))
     assert service.calls["token"] == 2
-    assert service.calls["detect"] == 1 + 5 + 5
+    assert 1 + 5 < service.calls["detect"] <= 1 + 5 + 5
 
 
 async def test_a_token_that_is_refused_again_is_given_up(service: RecordedCloud) -> None:
@@ -251,7 +250,5 @@ async def becomes(condition: Callable[[], bool]) -> None:
 
 async def quietly(call: Awaitable[object]) -> None:
     """One probes while the others are told to wait."""
-    try:
+    with suppress(CloudAway):
         await call
-    except CloudAway:
-        pass
