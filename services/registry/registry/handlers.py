@@ -3,22 +3,51 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from registry.rules import Attempts, check_embedding, day_bounds
-from registry.store import devices, library, office, people, punches
+from registry.rules import Attempts, check_embedding, check_user_info, day_bounds
+from registry.store import changes, devices, faces, groups, keys, office, people, punches
 from registry.store.database import Database
+from registry.store.faces import seal_face
 from registry.store.library import Library
+from registry.sweeper import Sweeper
 from shared.bus import Bus
 from shared.contracts.attendance import GetPunchOutcome, PunchesOfDay, PunchOutcome, PunchPage
 from shared.contracts.base import Command, Done
 from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
 from shared.contracts.gallery import LibraryChanges, LibraryDelta
-from shared.contracts.library import LibraryRevision
+from shared.contracts.library import (
+    AddGroup,
+    App,
+    CheckKey,
+    CheckSignature,
+    CopyUser,
+    CreateKey,
+    DeleteGroup,
+    FaceEntries,
+    FindFace,
+    FindKey,
+    GetUser,
+    Ids,
+    IssuedKey,
+    KeepFace,
+    Keys,
+    LibraryRevision,
+    ListFaces,
+    ListGroups,
+    ListKeys,
+    ListUsers,
+    PutFace,
+    RemoveFace,
+    RemoveUser,
+    RevokeKey,
+    StoredFace,
+    UserEntries,
+)
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
 from shared.contracts.people import (
     DeleteStudent,
@@ -33,6 +62,7 @@ from shared.contracts.people import (
     StudentRow,
 )
 from shared.errors import NotAllowed
+from shared.security import Vault
 
 Handler = Callable[[Any], Awaitable[Any]]
 HASHES_AT_ONCE = 2
@@ -54,19 +84,18 @@ class Students:
             GetStudent: self.get,
             FindStudents: self.find,
             GetPhoto: self.photo,
-            LibraryChanges: self.changes,
         }
 
     async def register(self, asked: RegisterStudent) -> Registered:
-        check_embedding(asked.face.embedding)
-        face = await asyncio.to_thread(library.seal_face, self._library, asked.face)
+        check_embedding(asked.face.model, asked.face.embedding)
+        face = await asyncio.to_thread(seal_face, self._library, asked.face)
         return await self._database.write(lambda session: people.register(session, self._library, asked, face))
 
     async def edit(self, asked: EditStudent) -> Registered:
-        return await self._database.write(lambda session: people.edit(session, self._library, asked))
+        return await self._database.write(lambda session: people.edit(session, asked))
 
     async def delete(self, asked: DeleteStudent) -> LibraryRevision:
-        return await self._database.write(lambda session: people.remove(session, self._library, asked))
+        return await self._database.write(lambda session: people.remove(session, asked))
 
     async def get(self, asked: GetStudent) -> StudentRow:
         return await self._database.read(lambda session: people.get(session, asked.student_id))
@@ -77,10 +106,113 @@ class Students:
     async def photo(self, asked: GetPhoto) -> Photo:
         return await self._database.read(lambda session: people.photo(session, self._library, asked.student_id))
 
+
+class FaceLibrary:
+    """Commands about groups, users and faces of any app, and the recognizers' copies of them all."""
+
+    def __init__(self, database: Database, school: Library, sweeper: Sweeper) -> None:
+        self._database, self._school, self._sweeper = database, school, sweeper
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {
+            AddGroup: self.add_group,
+            DeleteGroup: self.delete_group,
+            ListGroups: self.list_groups,
+            PutFace: self.put_face,
+            RemoveFace: self.remove_face,
+            ListFaces: self.list_faces,
+            RemoveUser: self.remove_user,
+            GetUser: self.get_user,
+            ListUsers: self.list_users,
+            CopyUser: self.copy_user,
+            KeepFace: self.keep_face,
+            FindFace: self.find_face,
+            LibraryChanges: self.changes,
+        }
+
+    async def add_group(self, asked: AddGroup) -> LibraryRevision:
+        return await self._database.write(lambda session: groups.add_group(session, asked))
+
+    async def delete_group(self, asked: DeleteGroup) -> LibraryRevision:
+        done = await self._database.write(lambda session: groups.delete_group(session, self._school, asked))
+        self._sweeper.nudge()
+        return done
+
+    async def list_groups(self, asked: ListGroups) -> Ids:
+        return await self._database.read(lambda session: groups.list_groups(session, asked))
+
+    async def put_face(self, asked: PutFace) -> LibraryRevision:
+        check_embedding(asked.face.model, asked.face.embedding)
+        check_user_info(asked.user_info or "")
+        face = await asyncio.to_thread(seal_face, self._school, asked.face)
+        return await self._database.write(lambda session: groups.put_face(session, self._school, asked, face))
+
+    async def remove_face(self, asked: RemoveFace) -> LibraryRevision:
+        return await self._database.write(lambda session: groups.remove_face(session, asked))
+
+    async def list_faces(self, asked: ListFaces) -> FaceEntries:
+        return await self._database.read(lambda session: groups.list_faces(session, asked))
+
+    async def remove_user(self, asked: RemoveUser) -> LibraryRevision:
+        return await self._database.write(lambda session: groups.remove_user(session, asked))
+
+    async def get_user(self, asked: GetUser) -> UserEntries:
+        return await self._database.read(lambda session: groups.get_user(session, asked))
+
+    async def list_users(self, asked: ListUsers) -> Ids:
+        return await self._database.read(lambda session: groups.list_users(session, asked))
+
+    async def copy_user(self, asked: CopyUser) -> LibraryRevision:
+        return await self._database.write(lambda session: groups.copy_user(session, self._school, asked))
+
+    async def keep_face(self, asked: KeepFace) -> Done:
+        vault = self._school.vault
+        sealed = await asyncio.to_thread(faces.seal_loose, vault, asked)
+        return await self._database.write(lambda session: faces.keep(session, vault, asked, sealed))
+
+    async def find_face(self, asked: FindFace) -> StoredFace:
+        return await self._database.read(lambda session: faces.find(session, self._school.vault, asked))
+
     async def changes(self, asked: LibraryChanges) -> LibraryDelta:
+        vault = self._school.vault
         return await self._database.read(
-            lambda session: library.changes(session, self._library, asked.since, asked.limit), snapshot=True
+            lambda session: changes.changes(session, vault, asked.since, asked.limit), snapshot=True
         )
+
+
+class Keyring:
+    """Commands about the apps' keys."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {
+            CreateKey: self.create,
+            ListKeys: self.listed,
+            RevokeKey: self.revoke,
+            FindKey: self.found,
+            CheckKey: self.check,
+            CheckSignature: self.check_signature,
+        }
+
+    async def create(self, asked: CreateKey) -> IssuedKey:
+        return await self._database.write(lambda session: keys.create(session, self._vault, asked))
+
+    async def listed(self, asked: ListKeys) -> Keys:
+        return await self._database.read(lambda session: keys.listed(session, asked))
+
+    async def revoke(self, asked: RevokeKey) -> Done:
+        return await self._database.write(lambda session: keys.revoke(session, asked))
+
+    async def found(self, asked: FindKey) -> App:
+        return await self._database.read(lambda session: keys.found(session, self._vault, asked))
+
+    async def check(self, asked: CheckKey) -> App:
+        return await self._database.read(lambda session: keys.check(session, self._vault, asked))
+
+    async def check_signature(self, asked: CheckSignature) -> App:
+        return await self._database.read(lambda session: keys.check_signature(session, self._vault, asked))
 
 
 class Attendance:
@@ -169,7 +301,13 @@ class Office:
         return True
 
 
-async def serve(bus: Bus, *desks: Students | Attendance | Devices | Office) -> None:
+class Desk(Protocol):
+    """Answers some commands."""
+
+    def table(self) -> dict[type[Command[Any]], Handler]: ...
+
+
+async def serve(bus: Bus, *desks: Desk) -> None:
     """Answer the commands of these desks."""
     for desk in desks:
         for command, handler in desk.table().items():

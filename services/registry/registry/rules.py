@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import math
+import secrets
+import string
 import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
@@ -11,12 +13,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from shared.codes import FACE_TEXTS, FaceCode
+from shared.contracts.library import CLOUD_MODEL, MAX_USER_INFO
 from shared.errors import InvalidInput
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 LARGEST_ROW_ID: Final = 2**31 - 1
 UNIT_TOLERANCE: Final = 0.01
+ALPHABET: Final = string.ascii_letters + string.digits
 FREE_FAILURES: Final = 5
 """Wrong passwords in a row that cost nothing."""
 LONGEST_DELAY_S: Final = 30.0
@@ -107,14 +112,49 @@ def _is_tag(c: str) -> bool:
     return "\U000e0020" <= c <= "\U000e007f"
 
 
-def check_embedding(embedding: bytes) -> None:
-    """Raise InvalidInput unless it is a finite float32 vector of length 1: one NaN would spoil every index."""
+def check_embedding(model: str, embedding: bytes) -> None:
+    """Raise InvalidInput unless it is a finite float32 vector of length 1: one NaN would spoil every index. A face
+    that only the cloud can compare has none."""
+    if model == CLOUD_MODEL and not embedding:
+        return
     values = array("f")
     if len(embedding) % values.itemsize == 0:
         values.frombytes(embedding)
     norm = math.sqrt(math.fsum(v * v for v in values))
     if not abs(norm - 1.0) <= UNIT_TOLERANCE:
         raise InvalidInput("人脸特征无效", "the embedding is not a float32 unit vector", field="face")
+
+
+def check_user_info(text: str) -> None:
+    """Raise InvalidInput if it is longer than MAX_USER_INFO bytes."""
+    if len(text.encode()) > MAX_USER_INFO:
+        raise InvalidInput(
+            f"user_info 最多 {MAX_USER_INFO} 字节",
+            FACE_TEXTS[FaceCode.USER_INFO],
+            field="user_info",
+            number=FaceCode.USER_INFO,
+        )
+
+
+def new_api_key() -> str:
+    """24 letters and digits, as Baidu's: 142 bits."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(24))
+
+
+def new_secret() -> str:
+    """32 letters and digits: 190 bits."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(32))
+
+
+def signature_of(secret: str, prefix: str, canonical: str) -> str:
+    """bce-auth-v1's signature, 64 hex characters (V3 §1.6): the key signs the prefix, the result the request."""
+    signing_key = hmac.new(secret.encode(), prefix.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(signing_key.encode(), canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def same_text(one: str, other: str) -> bool:
+    """Compared in a time that does not tell how much of it is right."""
+    return hmac.compare_digest(one.encode(), other.encode())
 
 
 def face_token(key: bytes, image: bytes) -> str:

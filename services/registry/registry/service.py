@@ -7,13 +7,14 @@ from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
 
-from registry.handlers import Attendance, Devices, Office, Students, serve
+from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, serve
 from registry.ledger import Ledger
 from registry.outbox import Relay
 from registry.settings import RegistrySettings
 from registry.store.database import Database, open_database
 from registry.store.library import open_library
 from registry.store.migrate import migrate, wait_until_up
+from registry.sweeper import Sweeper
 from shared.bus import connect
 from shared.health import Health
 from shared.runtime import background, serve_http
@@ -37,12 +38,15 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
         password = settings.nats_password.get_secret_value()
         name = f"registry-{settings.instance}"
         bus = await stack.enter_async_context(connect(settings.nats_url, "registry", password, name=name))
+        sweeper = Sweeper(database)
         await stack.enter_async_context(
-            background(Ledger(bus, database, settings.debounce_s).run(), Relay(bus, database).run())
+            background(Ledger(bus, database, settings.debounce_s).run(), Relay(bus, database).run(), sweeper.run())
         )
         await serve(
             bus,
             Students(database, library),
+            FaceLibrary(database, library, sweeper),
+            Keyring(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
             Devices(database),
             Office(database, PasswordHasher()),

@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     Enum,
     ForeignKey,
     Index,
@@ -99,8 +100,17 @@ class Student(Table):
     """the library revision that last touched this student's fields"""
 
 
+class LibraryHead(Table):
+    """One row: `revision` counts the changes of all libraries without gaps, in the order of the commits."""
+
+    __tablename__ = "library_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger)
+
+
 class App(Table):
-    """One face library (Baidu's app). `revision` counts its changes without gaps, in the order of the commits."""
+    """One face library (Baidu's app)."""
 
     __tablename__ = "apps"
 
@@ -109,12 +119,28 @@ class App(Table):
     token_key: Mapped[bytes] = mapped_column(LargeBinary)
     """sealed; keys the face tokens, so that they stay the same when the library key changes"""
     key_id: Mapped[str] = mapped_column(String(8))
-    revision: Mapped[int] = mapped_column(BigInteger, default=0)
+    qps: Mapped[float] = mapped_column(Double, default=0.0, server_default=text("0"))
+    """calls a second that it may make, 0 for no limit"""
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class AppKey(Table):
+    """An API key of an app. The secret is sealed, not hashed: signed calls are checked with it."""
+
+    __tablename__ = "app_keys"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
+    api_key: Mapped[str] = mapped_column(String(64), unique=True)
+    secret: Mapped[bytes] = mapped_column(LargeBinary)
+    key_id: Mapped[str] = mapped_column(String(8))
+    created_at: Mapped[datetime] = mapped_column(Moment)
+    revoked_at: Mapped[datetime | None] = mapped_column(Moment)
+
+
 class FaceGroup(Table):
-    """A group of an app; `group_id` is its name as Baidu's clients give it."""
+    """A group of an app; `group_id` is its name as Baidu's clients give it. A deleted group has given its name up
+    and waits for the sweeper."""
 
     __tablename__ = "face_groups"
     __table_args__ = (UniqueConstraint("app_id", "group_id"), OPTIONS)
@@ -123,6 +149,7 @@ class FaceGroup(Table):
     app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
     group_id: Mapped[str] = mapped_column(String(128))
     created_at: Mapped[datetime] = mapped_column(Moment)
+    deleted_at: Mapped[datetime | None] = mapped_column(Moment, index=True)
 
 
 class FaceUser(Table):
@@ -136,6 +163,10 @@ class FaceUser(Table):
     user_id: Mapped[str] = mapped_column(String(128))
     user_info: Mapped[str] = mapped_column(String(256), default="")
     student_id: Mapped[int | None] = mapped_column(ForeignKey("students.id"), index=True)
+    born: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    """the library revision that brought the user"""
+    revision: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"), index=True)
+    """the library revision that last touched the user's fields"""
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
@@ -156,7 +187,7 @@ class Face(Table):
     """One face. The token names the image: the same image cannot enter one group twice (Baidu 223105)."""
 
     __tablename__ = "faces"
-    __table_args__ = (UniqueConstraint("group_pk", "face_token"), Index(None, "app_id", "revision"), OPTIONS)
+    __table_args__ = (UniqueConstraint("group_pk", "face_token"), Index(None, "app_id", "face_token"), OPTIONS)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
@@ -171,19 +202,35 @@ class Face(Table):
     box_width: Mapped[float]
     box_height: Mapped[float]
     photo_id: Mapped[int | None] = mapped_column(ForeignKey("photos.id"), index=True)
-    revision: Mapped[int] = mapped_column(BigInteger)
+    revision: Mapped[int] = mapped_column(BigInteger, index=True)
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
-class Removal(Table):
-    """A tombstone: at `revision` a face or a person (`what`) left the library, known since `born`."""
+class LooseFace(Table):
+    """A face that was looked at and not registered, sealed: its token can be used until `expires_at`."""
 
-    __tablename__ = "removals"
-    __table_args__ = (Index(None, "app_id", "revision"), OPTIONS)
+    __tablename__ = "loose_faces"
+    __table_args__ = (UniqueConstraint("app_id", "face_token"), OPTIONS)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     app_id: Mapped[int] = mapped_column(ForeignKey("apps.id"))
-    revision: Mapped[int] = mapped_column(BigInteger)
+    face_token: Mapped[str] = mapped_column(String(32))
+    sealed: Mapped[bytes] = mapped_column(SealedPhoto)
+    key_id: Mapped[str] = mapped_column(String(8))
+    box_left: Mapped[float]
+    box_top: Mapped[float]
+    box_width: Mapped[float]
+    box_height: Mapped[float]
+    expires_at: Mapped[datetime] = mapped_column(Moment, index=True)
+
+
+class Removal(Table):
+    """A tombstone: at `revision` a face, a user, a group or a person (`what`) left the library, known since `born`."""
+
+    __tablename__ = "removals"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger, index=True)
     what: Mapped[str] = mapped_column(String(8))
     item_id: Mapped[int]
     born: Mapped[int] = mapped_column(BigInteger)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from registry.handlers import Attendance, Devices, Office, Students
+from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students
 from registry.store.database import Database, open_database
 from registry.store.library import Library, open_library
 from registry.store.migrate import migrate
+from registry.sweeper import Sweeper
 from registry.tables import Table
 from shared.security import Vault
 from tests.databases import MySqlServer, database_url, mysql_server, mysql_url
@@ -78,6 +79,21 @@ async def library(database: Database) -> Library:
 @pytest.fixture
 def students(database: Database, library: Library) -> Students:
     return Students(database, library)
+
+
+@pytest.fixture
+def sweeper(database: Database) -> Sweeper:
+    return Sweeper(database)
+
+
+@pytest.fixture
+def faces(database: Database, library: Library, sweeper: Sweeper) -> FaceLibrary:
+    return FaceLibrary(database, library, sweeper)
+
+
+@pytest.fixture
+def keyring(database: Database, library: Library) -> Keyring:
+    return Keyring(database, library.vault)
 
 
 @pytest.fixture

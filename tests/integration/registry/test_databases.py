@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.store.database import Database, DatabaseUnusable, open_database
 from registry.store.migrate import configuration, migrate
-from registry.tables import App, Audit, Table
+from registry.tables import Audit, OfficeAccount, Table
 from shared.contracts.base import now
 from shared.errors import Unavailable
 
@@ -77,45 +77,48 @@ async def test_every_mysql_table_is_transactional_and_compares_by_code_point(mys
     await database.close()
 
 
-async def _one_app(session: AsyncSession) -> None:
-    await session.execute(insert(App).values(name="x", token_key=b"", key_id="", revision=0, created_at=now()))
+_count = update(OfficeAccount).values(password_id=OfficeAccount.password_id + 1)
+
+
+async def _one_account(session: AsyncSession) -> None:
+    await session.execute(insert(OfficeAccount).values(name="x", password_hash="", password_id=0, changed_at=now()))
 
 
 async def _count_up(session: AsyncSession) -> int:
-    await session.execute(update(App).values(revision=App.revision + 1))
-    return (await session.execute(select(App.revision))).scalar_one()
+    await session.execute(_count)
+    return (await session.execute(select(OfficeAccount.password_id))).scalar_one()
 
 
 async def test_writers_side_by_side_lose_nothing(database: Database) -> None:
-    await database.write(_one_app)
+    await database.write(_one_account)
     counted = await asyncio.gather(*(database.write(_count_up) for _ in range(60)))
     assert sorted(counted) == list(range(1, 61))
 
 
 async def _read_then_write(session: AsyncSession) -> None:
     """A transaction that began as a reader would have to fail in SQLite after somebody else's commit."""
-    seen = await session.scalar(select(App.revision).with_for_update())
-    await session.execute(update(App).values(revision=(seen or 0) + 1))
+    seen = await session.scalar(select(OfficeAccount.password_id).with_for_update())
+    await session.execute(update(OfficeAccount).values(password_id=(seen or 0) + 1))
 
 
 async def test_writers_who_read_first_lose_nothing(database: Database) -> None:
-    await database.write(_one_app)
+    await database.write(_one_account)
     await asyncio.gather(*(database.write(_read_then_write) for _ in range(30)))
-    assert await database.read(lambda session: session.scalar(select(App.revision))) == 30
+    assert await database.read(lambda session: session.scalar(select(OfficeAccount.password_id))) == 30
 
 
 async def test_two_processes_may_write_to_one_sqlite_file(tmp_path: Path) -> None:
     first, second = (open_database(f"sqlite:///{tmp_path / 'db'}") for _ in range(2))
     await migrate(first)
-    await first.write(_one_app)
+    await first.write(_one_account)
     await asyncio.gather(*(one.write(_read_then_write) for one in (first, second) for _ in range(15)))
-    assert await second.read(lambda session: session.scalar(select(App.revision))) == 30
+    assert await second.read(lambda session: session.scalar(select(OfficeAccount.password_id))) == 30
     await first.close()
     await second.close()
 
 
 async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
-    await database.write(_one_app)
+    await database.write(_one_account)
     inside, go = asyncio.Event(), asyncio.Event()
 
     async def slow(session: AsyncSession) -> None:
@@ -125,20 +128,20 @@ async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
 
     writing = asyncio.create_task(database.write(slow))
     await inside.wait()
-    assert await database.read(lambda session: session.scalar(select(App.revision))) == 0
+    assert await database.read(lambda session: session.scalar(select(OfficeAccount.password_id))) == 0
     go.set()
     await writing
-    assert await database.read(lambda session: session.scalar(select(App.revision))) == 1
+    assert await database.read(lambda session: session.scalar(select(OfficeAccount.password_id))) == 1
 
 
 async def test_a_snapshot_sees_one_moment(database: Database) -> None:
-    await database.write(_one_app)
+    await database.write(_one_account)
 
     async def look_twice(session: AsyncSession) -> tuple[int | None, int | None]:
-        before = await session.scalar(select(App.revision))
+        before = await session.scalar(select(OfficeAccount.password_id))
         await database.write(_count_up)
         session.expire_all()
-        return before, await session.scalar(select(App.revision))
+        return before, await session.scalar(select(OfficeAccount.password_id))
 
     assert await database.read(look_twice, snapshot=True) == (0, 0)
 
@@ -147,7 +150,7 @@ async def test_deadlocked_transactions_run_again(database: Database) -> None:
     for name in ("a", "b"):
         await database.write(
             lambda s, name=name: s.execute(  # type: ignore[misc]
-                insert(App).values(name=name, token_key=b"", key_id="", revision=0, created_at=now())
+                insert(OfficeAccount).values(name=name, password_hash="", password_id=0, changed_at=now())
             )
         )
     both_inside = asyncio.Barrier(2)
@@ -155,13 +158,17 @@ async def test_deadlocked_transactions_run_again(database: Database) -> None:
 
     async def cross(session: AsyncSession, first: str, second: str) -> None:
         runs.append(first)
-        await session.execute(update(App).where(App.name == first).values(revision=App.revision + 1))
+        await session.execute(
+            update(OfficeAccount).where(OfficeAccount.name == first).values(password_id=OfficeAccount.password_id + 1)
+        )
         if database.is_mysql and len(runs) <= 2:
             await both_inside.wait()
-        await session.execute(update(App).where(App.name == second).values(revision=App.revision + 1))
+        await session.execute(
+            update(OfficeAccount).where(OfficeAccount.name == second).values(password_id=OfficeAccount.password_id + 1)
+        )
 
     await asyncio.gather(*(database.write(lambda s, p=p: cross(s, *p)) for p in (("a", "b"), ("b", "a"))))
-    assert set(await database.read(lambda session: session.scalars(select(App.revision)))) == {2}
+    assert set(await database.read(lambda session: session.scalars(select(OfficeAccount.password_id)))) == {2}
     assert len(runs) == (3 if database.is_mysql else 2)
 
 

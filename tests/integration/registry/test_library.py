@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from registry.handlers import Students
+from registry.handlers import FaceLibrary, Students
+from registry.store.changes import changes
 from registry.store.database import Database, DatabaseUnusable
-from registry.store.library import Library, changes, open_library
-from shared.contracts.gallery import GalleryFace, LibraryChanges, LibraryDelta
+from registry.store.library import Library, open_library
+from shared.contracts.gallery import GalleryFace, LibraryChanges, LibraryDelta, LibraryUser
 from shared.contracts.people import DeleteStudent, Person
 from shared.security import Vault
 from tests.integration.registry.samples import LIBRARY_KEY, correction, embedding, face, registration
@@ -22,6 +23,7 @@ class Copy:
     def __init__(self) -> None:
         self.revision = 0
         self.people: dict[int, Person] = {}
+        self.users: dict[int, LibraryUser] = {}
         self.faces: dict[int, GalleryFace] = {}
 
     def apply(self, delta: LibraryDelta) -> None:
@@ -29,9 +31,14 @@ class Copy:
             del self.faces[gone]
         for gone in delta.removed_people:
             del self.people[gone]
+        lost = {u.owner for u in self.users.values() if u.group in delta.removed_groups} | set(delta.removed_users)
+        self.users = {owner: u for owner, u in self.users.items() if owner not in lost}
+        self.faces = {face_id: f for face_id, f in self.faces.items() if f.owner not in lost}
         self.people |= {p.student_id: p for p in delta.people}
+        self.users |= {u.owner: u for u in delta.users}
         self.faces |= {f.face_id: f for f in delta.faces}
-        assert all(f.student_id in self.people for f in self.faces.values())
+        assert all(f.owner in self.users for f in self.faces.values())
+        assert all(u.student_id in self.people for u in self.users.values() if u.student_id)
         self.revision = delta.revision
 
     async def catch_up(self, ask: Callable[[LibraryChanges], Awaitable[LibraryDelta]], limit: int = 2_000) -> None:
@@ -43,45 +50,49 @@ class Copy:
                 return
 
 
-async def test_an_empty_library(students: Students) -> None:
-    assert await students.changes(LibraryChanges(since=0)) == LibraryDelta(revision=0, head=0)
+async def test_an_empty_library(students: Students, faces: FaceLibrary) -> None:
+    assert await faces.changes(LibraryChanges(since=0)) == LibraryDelta(revision=0, head=0)
 
 
-async def test_a_face_comes_out_as_it_went_in(students: Students) -> None:
+async def test_a_face_comes_out_as_it_went_in(students: Students, faces: FaceLibrary) -> None:
     person = (await students.register(registration(1))).person
-    delta = await students.changes(LibraryChanges(since=0))
+    delta = await faces.changes(LibraryChanges(since=0))
     assert (delta.revision, delta.head, delta.people) == (1, 1, (person,))
     [found] = delta.faces
-    assert (found.student_id, found.model, found.embedding) == (person.student_id, "sface", embedding(1))
+    [user] = delta.users
+    assert (found.owner, found.model, found.embedding) == (user.owner, "sface", embedding(1))
+    assert (user.group_id, user.user_id, user.user_info) == ("students", person.num, person.name)
+    assert user.student_id == person.student_id
 
 
-async def test_an_edit_carries_the_new_name_alone(students: Students) -> None:
+async def test_an_edit_carries_the_new_name_alone(students: Students, faces: FaceLibrary) -> None:
     person = (await students.register(registration(1))).person
     await students.edit(correction(person.student_id, name="新"))
-    delta = await students.changes(LibraryChanges(since=1))
+    delta = await faces.changes(LibraryChanges(since=1))
     assert ([p.name for p in delta.people], delta.faces, delta.removed_faces) == (["新"], (), ())
 
 
-async def test_removals_are_told_to_those_who_could_know(students: Students) -> None:
+async def test_removals_are_told_to_those_who_could_know(students: Students, faces: FaceLibrary) -> None:
     old = (await students.register(registration(1))).person
-    known = await students.changes(LibraryChanges(since=0))
+    known = await faces.changes(LibraryChanges(since=0))
     young = (await students.register(registration(2))).person
     for person in (old, young):
         await students.delete(DeleteStudent(student_id=person.student_id, by="office"))
-    delta = await students.changes(LibraryChanges(since=known.revision))
-    assert (delta.removed_people, delta.removed_faces) == ((old.student_id,), (known.faces[0].face_id,))
-    assert await students.changes(LibraryChanges(since=0)) == LibraryDelta(revision=4, head=4)
+    delta = await faces.changes(LibraryChanges(since=known.revision))
+    assert (delta.removed_people, delta.removed_users) == ((old.student_id,), (known.users[0].owner,))
+    assert delta.removed_faces == ()
+    assert await faces.changes(LibraryChanges(since=0)) == LibraryDelta(revision=4, head=4)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 7])
-async def test_pages_are_whole_and_bounded(students: Students, limit: int) -> None:
+async def test_pages_are_whole_and_bounded(students: Students, faces: FaceLibrary, limit: int) -> None:
     for seed in range(6):
         await students.register(registration(seed))
-    first = (await students.changes(LibraryChanges(since=0))).people[0]
+    first = (await faces.changes(LibraryChanges(since=0))).people[0]
     await students.edit(correction(first.student_id))
     copy, pages, since = Copy(), 0, 0
     while since < 7:
-        delta = await students.changes(LibraryChanges(since=since, limit=limit))
+        delta = await faces.changes(LibraryChanges(since=since, limit=limit))
         assert since < delta.revision and len(delta.faces) <= limit
         copy.apply(delta)
         since, pages = delta.revision, pages + 1
@@ -89,7 +100,9 @@ async def test_pages_are_whole_and_bounded(students: Students, limit: int) -> No
     assert pages == {1: 7, 2: 4, 7: 1}[limit]
 
 
-async def test_a_page_is_bounded_in_bytes_too(students: Students, database: Database, library: Library) -> None:
+async def test_a_page_is_bounded_in_bytes_too(
+    students: Students, faces: FaceLibrary, database: Database, library: Library
+) -> None:
     """4,000 faces of 16 KiB would be 64 MB in one message."""
     size = 4_096
     unit = struct.pack(f"<{size}f", *([1 / size**0.5] * size))
@@ -97,14 +110,14 @@ async def test_a_page_is_bounded_in_bytes_too(students: Students, database: Data
         await students.register(registration(seed, face=face(seed).model_copy(update={"embedding": unit})))
     ends, since = [], 0
     while since < 5:
-        delta = await database.read(lambda s, since=since: changes(s, library, since, 4_000, room=40_000))
+        delta = await database.read(lambda s, since=since: changes(s, library.vault, since, 4_000, room=40_000))
         since = delta.revision
         ends.append(since)
     assert ends == [2, 4, 5]
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_whatever_happens_a_copy_equals_a_snapshot(students: Students, seed: int) -> None:
+async def test_whatever_happens_a_copy_equals_a_snapshot(students: Students, faces: FaceLibrary, seed: int) -> None:
     dice, copy, made = random.Random(seed), Copy(), 0
     alive: list[int] = []
     for _ in range(50):
@@ -115,36 +128,36 @@ async def test_whatever_happens_a_copy_equals_a_snapshot(students: Students, see
                 chosen = alive.pop(dice.randrange(len(alive)))
                 await students.delete(DeleteStudent(student_id=chosen, by="office"))
             case "look":
-                await copy.catch_up(students.changes, limit=dice.randint(1, 5))
+                await copy.catch_up(faces.changes, limit=dice.randint(1, 5))
             case _:
                 made += 1
                 alive.append((await students.register(registration(made))).person.student_id)
-    await copy.catch_up(students.changes, limit=3)
+    await copy.catch_up(faces.changes, limit=3)
     fresh = Copy()
-    await fresh.catch_up(students.changes)
+    await fresh.catch_up(faces.changes)
     assert (copy.people, copy.faces) == (fresh.people, fresh.faces)
     assert sorted(fresh.people) == sorted(alive)
 
 
-async def test_no_revision_is_missed_while_many_register(students: Students) -> None:
+async def test_no_revision_is_missed_while_many_register(students: Students, faces: FaceLibrary) -> None:
     """Readers follow while writers commit side by side: a number seen means everything before it was seen."""
     copy, done = Copy(), asyncio.Event()
 
     async def follow() -> None:
         while not done.is_set():
-            await copy.catch_up(students.changes, limit=3)
+            await copy.catch_up(faces.changes, limit=3)
             assert len(copy.people) == copy.revision
 
     following = asyncio.create_task(follow())
     answers = await asyncio.gather(*(students.register(registration(seed)) for seed in range(24)))
     done.set()
     await following
-    await copy.catch_up(students.changes)
+    await copy.catch_up(faces.changes)
     assert sorted(a.revision for a in answers) == list(range(1, 25))
     assert sorted(copy.people) == sorted(a.person.student_id for a in answers)
 
 
-async def test_a_refusal_uses_no_revision(students: Students) -> None:
+async def test_a_refusal_uses_no_revision(students: Students, faces: FaceLibrary) -> None:
     await students.register(registration(1))
     await asyncio.gather(
         *(students.register(registration(n, num="20260001")) for n in range(2, 5)), return_exceptions=True
@@ -152,9 +165,9 @@ async def test_a_refusal_uses_no_revision(students: Students) -> None:
     assert (await students.register(registration(9))).revision == 2
 
 
-async def test_a_copy_from_the_future_is_told_the_head(students: Students) -> None:
+async def test_a_copy_from_the_future_is_told_the_head(students: Students, faces: FaceLibrary) -> None:
     await students.register(registration(1))
-    assert await students.changes(LibraryChanges(since=99)) == LibraryDelta(revision=1, head=1)
+    assert await faces.changes(LibraryChanges(since=99)) == LibraryDelta(revision=1, head=1)
 
 
 async def test_the_library_opens_again_with_the_same_key_only(database: Database, library: Library) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from registry.handlers import Students
+from registry.handlers import FaceLibrary, Students
 from registry.store.database import Database
 from registry.store.library import Library
 from registry.tables import Audit, Face, FaceUser, Outbox, PhotoFile, Student, Table
@@ -183,7 +183,7 @@ def _photo_of(student_id: int) -> GetPhoto:
 
 
 @pytest.mark.parametrize("student_id", [0, -1, 99, 2**31, 2**63])
-async def test_nobody_has_this_id(students: Students, student_id: int) -> None:
+async def test_nobody_has_this_id(students: Students, faces: FaceLibrary, student_id: int) -> None:
     for question in (
         students.get(GetStudent(student_id=student_id)),
         students.photo(_photo_of(student_id)),
@@ -192,7 +192,7 @@ async def test_nobody_has_this_id(students: Students, student_id: int) -> None:
     ):
         with pytest.raises(NotFound):
             await question
-    assert (await students.changes(LibraryChanges(since=0))).head == 0
+    assert (await faces.changes(LibraryChanges(since=0))).head == 0
 
 
 async def test_no_photo_and_no_embedding_is_readable_in_the_database(students: Students, database: Database) -> None:

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit
-from registry.store.library import Library, SealedFace, add_face, as_person, hold, next_revision, remove_person
+from registry.store.faces import Place, SealedFace, add_face, bury, erase_users, open_photo
+from registry.store.library import Library, hold, next_revision
 from registry.tables import Face, FaceUser, PhotoFile, Student
 from shared.contracts.base import now
 from shared.contracts.gallery import FaceChanged
@@ -16,6 +17,7 @@ from shared.contracts.people import (
     DeleteStudent,
     EditStudent,
     FindStudents,
+    Person,
     Photo,
     Registered,
     RegisterStudent,
@@ -31,17 +33,25 @@ REGISTRATION = "registration"
 
 async def register(session: AsyncSession, library: Library, asked: RegisterStudent, face: SealedFace) -> Registered:
     """Student, photo and face, all or nothing. Raises Conflict. The same request again: the first answer again."""
-    await hold(session, library)
+    await hold(session)
     earlier = await session.scalar(select(Student).where(Student.request_id == asked.request_id))
     if earlier is not None:
         return Registered(person=as_person(earlier), revision=await _first_revision(session, earlier))
     await _check_number(session, asked.num, None)
-    revision = await next_revision(session, library)
+    revision = await next_revision(session)
     student = await _new_student(session, asked, revision)
-    user = FaceUser(group_pk=library.group_pk, user_id=asked.num, student_id=student.id, created_at=now())
+    user = FaceUser(
+        group_pk=library.group_pk,
+        user_id=asked.num,
+        student_id=student.id,
+        born=revision,
+        revision=revision,
+        created_at=now(),
+    )
     session.add(user)
     await session.flush()
-    await add_face(session, library, user.id, face, revision)
+    place = Place(library.app_id, library.group_pk, user.id)
+    await add_face(session, library.vault, place, face, revision)
     await _tell(session, student.id, "registered", REGISTRATION, revision)
     return Registered(person=as_person(student), revision=revision)
 
@@ -76,26 +86,29 @@ async def _tell(session: AsyncSession, student_id: int, change: str, by: str, re
     await announce(session, FaceChanged(revision=revision), StudentChanged(student_id=student_id, change=change, by=by))
 
 
-async def edit(session: AsyncSession, library: Library, asked: EditStudent) -> Registered:
+async def edit(session: AsyncSession, asked: EditStudent) -> Registered:
     """Raises NotFound, Conflict. The new revision carries the new name into every recognizer's copy."""
-    revision = await next_revision(session, library)
+    revision = await next_revision(session)
     student = await _locked(session, asked.student_id)
     await _check_number(session, asked.num, student.id)
     student.st_name, student.st_class = tidy(asked.name, "name"), tidy(asked.class_name, "class_name")
     student.st_num, student.st_gender, student.revision = asked.num, asked.gender, revision
     for user in await session.scalars(select(FaceUser).where(FaceUser.student_id == student.id)):
-        user.user_id = asked.num
+        user.user_id, user.revision = asked.num, revision
     await session.flush()
     await audit(session, asked.by, "edit student", f"student {student.id}")
     await _tell(session, student.id, "edited", asked.by, revision)
     return Registered(person=as_person(student), revision=revision)
 
 
-async def remove(session: AsyncSession, library: Library, asked: DeleteStudent) -> LibraryRevision:
+async def remove(session: AsyncSession, asked: DeleteStudent) -> LibraryRevision:
     """Raises NotFound. Punches stay, with the names they were made under."""
-    revision = await next_revision(session, library)
+    revision = await next_revision(session)
     student = await _locked(session, asked.student_id)
-    await remove_person(session, library, student.id, revision)
+    users = list(await session.scalars(select(FaceUser).where(FaceUser.student_id == student.id)))
+    born = await session.scalar(select(func.min(Face.revision)).where(Face.user_pk.in_([u.id for u in users])))
+    await erase_users(session, users, revision)
+    await bury(session, revision, [("person", student.id, born or 0)])
     await session.delete(student)
     await audit(session, asked.by, "delete student", f"student {asked.student_id}: row, faces and photos erased")
     await _tell(session, asked.student_id, "deleted", asked.by, revision)
@@ -144,7 +157,8 @@ async def find(session: AsyncSession, asked: FindStudents) -> StudentPage:
     page = await session.execute(rows.offset(min(asked.offset, LARGEST_ROW_ID)).limit(asked.limit))
     total = await session.scalar(select(func.count(Student.id)).where(*wanted))
     classes = await session.scalars(select(Student.st_class).distinct().order_by(Student.st_class))
-    faces = await session.scalar(select(func.count(Face.id)))
+    of_students = select(func.count(Face.id)).join(FaceUser, FaceUser.id == Face.user_pk)
+    faces = await session.scalar(of_students.where(FaceUser.student_id.is_not(None)))
     return StudentPage(rows=tuple(map(_row, page)), total=total or 0, classes=tuple(classes), library_faces=faces or 0)
 
 
@@ -171,4 +185,15 @@ async def photo(session: AsyncSession, library: Library, student_id: int) -> Pho
     found = (await session.execute(first.limit(1))).first() if is_row_id(student_id) else None
     if found is None:
         raise NotFound("没有照片", "no photo", field="student_id")
-    return Photo(jpeg=library.vault.open(found.sealed, f"photo:{found.face_token}"))
+    return Photo(jpeg=open_photo(library.vault, found.sealed, found.face_token))
+
+
+def as_person(student: Student) -> Person:
+    """A student as everybody but the registry sees one."""
+    return Person(
+        student_id=student.id,
+        num=student.st_num,
+        name=student.st_name,
+        class_name=student.st_class,
+        gender=student.st_gender,
+    )

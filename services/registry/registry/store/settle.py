@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import Sighting, is_row_id, judge, window
 from registry.store.events import answer, enter
-from registry.store.library import as_person
+from registry.store.people import as_person
 from registry.tables import Punch, Student
 from shared.bus.topology import LEDGER_CONSUMER
 from shared.contracts.attendance import AttendanceRecorded, AttendanceRepeated
