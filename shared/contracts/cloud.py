@@ -1,4 +1,4 @@
-"""The students' copy in Baidu's cloud, for installations whose engine is `baidu`: asked by gateways, kept by recognizers."""
+"""The students' copy in Baidu's cloud, where the engine is `baidu`: gateways ask, recognizers keep it."""
 
 from typing import ClassVar
 

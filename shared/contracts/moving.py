@@ -61,6 +61,8 @@ class FaceCopy(Message):
     jpeg: bytes
     """empty if the photo was not kept"""
     created_at: AwareDatetime
+    own: bool = True
+    """the token is of our making; if not, a cloud that has the photo gave it"""
 
 
 class GetFaceCopy(Command[FaceCopy]):

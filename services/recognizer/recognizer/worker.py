@@ -1,6 +1,7 @@
 """Taking turns: pull a turn, fetch the source's newest frame, answer it, publish, acknowledge."""
 
 import asyncio
+from datetime import datetime
 
 import structlog
 from nats.aio.msg import Msg
@@ -10,10 +11,11 @@ from nats.js import JetStreamContext
 
 from recognizer.engines import Engine, Outcome
 from shared.bus import Bus
-from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
+from shared.bus.topology import RECOGNIZER_CONSUMER, TURN_WAIT_S, TURNS
 from shared.contracts.base import ContractError, now
-from shared.contracts.recognition import Frame, FrameCall, Result, Turn
+from shared.contracts.recognition import Frame, FrameCall, Result, Turn, Want
 from shared.errors import Gone, RollcallError, Unavailable
+from shared.runtime import background
 
 log = structlog.get_logger("worker")
 
@@ -21,6 +23,9 @@ FETCH_S = 1.0
 """A pull that was open while the broker restarted is lost: short enough not to notice."""
 
 AFTER_ERROR_S = 0.2
+
+KEEP_EVERY_S = TURN_WAIT_S / 4
+"""How often a long question says that it is still in work, in seconds: three words may be lost."""
 
 
 class Worker:
@@ -74,12 +79,26 @@ class Worker:
     async def _answer(self, turn: Msg, gateway: str, frame: Frame) -> None:
         """Events first, on disk; then the turn is over; then the result: so the gateway's next turn for this source
         is never refused, and a crash in between costs one picture, never a punch."""
-        outcome = await self._outcome(frame)
+        if frame.want is not Want.IDENTIFY:
+            async with background(self._keep(turn, frame.deadline)):
+                outcome = await self._outcome(frame)
+        else:
+            outcome = await self._outcome(frame)
         for event in outcome.events:
             await self._events.record(event)
             log.info("identified", student_id=event.student_id, place=event.place, score=round(event.score, 1))
         await turn.ack_sync(timeout=1)
         await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
+
+    async def _keep(self, turn: Msg, deadline: datetime) -> None:
+        """A question about 120 faces takes longer than TURN_WAIT_S, a registration with the cloud may; a look at the
+        door never does: if it waits so long, somebody else shall have it."""
+        while now() < deadline:
+            await asyncio.sleep(KEEP_EVERY_S)
+            try:
+                await turn.in_progress()
+            except NatsError as error:
+                log.warning("turn not kept", reason=repr(error))
 
     async def _outcome(self, frame: Frame) -> Outcome:
         try:

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from registry.rules import LARGEST_ROW_ID, is_row_id
+from registry.rules import LARGEST_ROW_ID, face_token, is_row_id
 from registry.store.people import as_person
 from registry.store.faces import open_embedding, open_photo, refuse_known_image, reseal
-from registry.store.library import find_app
-from registry.tables import Face, FaceGroup, FaceUser, PhotoFile, Student
+from registry.store.library import find_app, open_token_key
+from registry.tables import App, Face, FaceGroup, FaceUser, PhotoFile, Student
 from shared.contracts.base import Done
 from shared.contracts.moving import CopyUsers, FaceCopy, FaceName, GetFaceCopy, NameFace, UserCopies, UserCopy
 from shared.errors import NotFound
@@ -43,7 +43,8 @@ def _wanted(app_id: int, asked: CopyUsers) -> Select[Any]:
         wanted = wanted.where(FaceGroup.group_id == asked.group_id)
     if asked.user_id is not None:
         wanted = wanted.where(FaceUser.user_id == asked.user_id)
-    return wanted.order_by(FaceUser.id).limit(asked.limit)
+    page: Select[Any] = wanted.order_by(FaceUser.id).limit(asked.limit)
+    return page
 
 
 def _copy(user: FaceUser, group_id: str, student: Student | None, faces: list[FaceName]) -> UserCopy:
@@ -60,13 +61,16 @@ def _copy(user: FaceUser, group_id: str, student: Student | None, faces: list[Fa
 async def face(session: AsyncSession, vault: Vault, asked: GetFaceCopy) -> FaceCopy:
     """Raises NotFound."""
     row, photo = await _face(session, asked.app_id, asked.face_id)
+    app = await session.get_one(App, asked.app_id)
+    jpeg = b"" if photo is None else open_photo(vault, photo.sealed, row.face_token)
     return FaceCopy(
         token=row.face_token,
         model=row.model,
         embedding=open_embedding(vault, row),
         box=(row.box_left, row.box_top, row.box_width, row.box_height),
-        jpeg=b"" if photo is None else open_photo(vault, photo.sealed, row.face_token),
+        jpeg=jpeg,
         created_at=row.created_at,
+        own=not jpeg or face_token(open_token_key(vault, app), jpeg) == row.face_token,
     )
 
 
