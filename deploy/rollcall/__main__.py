@@ -129,5 +129,41 @@ def device_remove(data: Path, name: str) -> None:
     run(remove_device(data, name))
 
 
+@main.group()
+def key() -> None:
+    """Make, list and revoke keys of the face API (Baidu-compatible) of a running system."""
+
+
+@key.command("create")
+@DATA
+@click.option("--name", required=True, help="The app: a face library of its own; `default` is the school's.")
+@click.option("--qps", type=click.FloatRange(0, 100_000), help="Calls a second of this app, 0 for no limit.")
+@click.option("--json", "as_json", is_flag=True, help='Print {"api_key", "secret_key"} only.')
+def key_create(data: Path, name: str, qps: float | None, as_json: bool) -> None:
+    """Make a key; the app is made if it is not there. The secret is shown once."""
+    from rollcall.api_keys import create_key
+
+    run(create_key(data, name, qps, as_json=as_json))
+
+
+@key.command("list")
+@DATA
+def key_list(data: Path) -> None:
+    """List the keys that hold."""
+    from rollcall.api_keys import list_keys
+
+    run(list_keys(data))
+
+
+@key.command("revoke")
+@DATA
+@click.argument("api_key")
+def key_revoke(data: Path, api_key: str) -> None:
+    """Revoke API_KEY; tokens made with it end within a moment."""
+    from rollcall.api_keys import revoke_key
+
+    run(revoke_key(data, api_key))
+
+
 if __name__ == "__main__":
     main()

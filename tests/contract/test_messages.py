@@ -32,9 +32,8 @@ FACE_RESULT = recognition.FaceResult(
     box=BOX, verdict=recognition.Verdict.IDENTIFIED, person=ADA, score=91.5, event_id="f-0", problems=(PROBLEM,)
 )
 ENROLLED = library.EnrolledFace(model="m/1", embedding=EMBEDDING, jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
-USER = gallery.LibraryUser(
-    owner=4, app_id=1, group=2, group_id="students", user_id="2026_007", user_info="Ada", student_id=7
-)
+USERS = gallery.GroupUsers.of(1, 2, "students", [gallery.UserRow(4, "2026_007", "Ada", 7), gallery.UserRow(5, "u1")])
+FACES = gallery.GalleryFaces.of("m/1", [gallery.FaceRow(3, 4, EMBEDDING)])
 KEY = library.Key(key_id=1, api_key="a" * 24, app="default", qps=10, created_at=AT)
 STORED = library.StoredFace(jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
 TOKEN = "0" * 32
@@ -81,7 +80,7 @@ PUNCH_ROW = attendance.PunchRow(
 SAMPLES: list[Message] = [
     Done(),
     ADA,
-    gallery.GalleryFace(face_id=1, owner=4, model="m/1", embedding=EMBEDDING),
+    FACES,
     ENROLLED,
     ROW,
     people.Registered(person=ADA, revision=9),
@@ -102,12 +101,12 @@ SAMPLES: list[Message] = [
         removed_groups=(6,),
         removed_people=(2,),
         people=(ADA,),
-        users=(USER,),
-        faces=(gallery.GalleryFace(face_id=3, owner=4, model="m/1", embedding=EMBEDDING),),
+        users=(USERS,),
+        faces=(FACES,),
     ),
     gallery.LibraryChanges(since=3, limit=100),
     gallery.FaceChanged(**FACT, revision=9),
-    USER,
+    USERS,
     library.App(app_id=1, name="default", qps=10, key_id=1, token_key=SecretBytes(b"k" * 8)),
     KEY,
     library.IssuedKey(key=KEY, secret_key=SecretStr("s" * 32)),
@@ -283,6 +282,28 @@ def test_rubbish_is_named_but_not_quoted(data: bytes, reason: str) -> None:
     with pytest.raises(ContractError, match=reason) as caught:
         library.LibraryRevision.decode(data)
     assert "secret" not in str(caught.value)
+
+
+def test_columns_come_back_as_rows() -> None:
+    faces = [gallery.FaceRow(2**40, 1, b"abcd" * 2), gallery.FaceRow(3, 2**62, b"efgh" * 2)]
+    assert list(gallery.GalleryFaces.of("m", faces).rows()) == faces
+    assert list(gallery.GalleryFaces.of("m", []).rows()) == []
+    users = [gallery.UserRow(2**40, "a", "甲", 7), gallery.UserRow(1, "b")]
+    assert list(gallery.GroupUsers.of(1, 2, "g", users).rows()) == users
+
+
+@pytest.mark.parametrize("column", ["ids", "owners", "embeddings"])
+def test_faces_with_a_short_column_are_refused(column: str) -> None:
+    faces = gallery.GalleryFaces.of("m", [gallery.FaceRow(1, 2, EMBEDDING), gallery.FaceRow(3, 4, EMBEDDING)])
+    with pytest.raises(ValueError, match="different lengths"):
+        gallery.GalleryFaces.model_validate({**faces.model_dump(), column: getattr(faces, column)[:-4]})
+
+
+@pytest.mark.parametrize("column", ["owners", "user_ids", "user_infos", "students"])
+def test_users_with_a_short_column_are_refused(column: str) -> None:
+    users = gallery.GroupUsers.of(1, 2, "g", [gallery.UserRow(1, "a"), gallery.UserRow(2, "b")])
+    with pytest.raises(ValueError, match="different lengths"):
+        gallery.GroupUsers.model_validate({**users.model_dump(), column: getattr(users, column)[:-1]})
 
 
 def test_subjects_are_unique_and_in_the_catalogue() -> None:

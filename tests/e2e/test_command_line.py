@@ -1,6 +1,7 @@
 """`rollcall` as a person types it: it says what is wrong in one sentence, and leaves nothing behind."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -189,6 +190,14 @@ async def test_the_office_from_the_command_line_and_the_demo(tmp_path: Path) -> 
             return bool((await web.post("/faces/api/token", data=form)).json()["code"] == 9001)
 
         await eventually(refused, 5, "a removed device gets no token")
+        made = json.loads((await said("key", "create", *here, "--name", "door", "--qps", "5", "--json"))[1])
+        assert sorted(made) == ["api_key", "secret_key"]
+        listed = (await said("key", "list", *here))[1]
+        assert (made["api_key"] in listed, made["secret_key"] in listed, "5 calls a second" in listed) == (1, 0, 1)
+        assert (await said("key", "revoke", *here, made["api_key"]))[0] == 0
+        assert "0 key(s)" in (await said("key", "list", *here))[1]
+        status, text = await said("key", "revoke", *here, made["api_key"])
+        assert (status, "Traceback" in text) == (1, False)
         status, text = await said("demo", *here)
         assert status == 0, text
         assert "Everybody was recognised; no stranger was named." in text

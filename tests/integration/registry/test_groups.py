@@ -202,8 +202,8 @@ async def test_a_copied_user_has_faces_of_its_own(faces: FaceLibrary, app: int) 
     assert await tokens(faces, app, group="g2") == [token(1), token(2)]
     assert (await faces.find_face(FindFace(app_id=app, token=token(1)))).jpeg == photo(1)
     delta = await faces.changes(LibraryChanges(since=0))
-    assert [f.embedding for f in delta.faces] == [face(seed).embedding for seed in (1, 2)]
-    assert [(u.group_id, u.user_info) for u in delta.users] == [("g2", "小明")]
+    assert [row.embedding for row in delta.faces[0].rows()] == [face(seed).embedding for seed in (1, 2)]
+    assert [(users.group_id, u.user_info) for users in delta.users for u in users.rows()] == [("g2", "小明")]
 
 
 async def test_pages_of_ids(faces: FaceLibrary, app: int) -> None:
@@ -277,7 +277,7 @@ async def test_a_student_without_faces_can_get_new_ones(students: Students, face
     assert (await students.get(GetStudent(student_id=ada.student_id))).faces == 0
     await faces.put_face(put(school, 5, user=ada.num, group="students"))
     delta = await faces.changes(LibraryChanges(since=0))
-    assert [u.student_id for u in delta.users] == [ada.student_id]
+    assert [u.student_id for users in delta.users for u in users.rows()] == [ada.student_id]
     assert [p.student_id for p in delta.people] == [ada.student_id]
 
 
@@ -326,7 +326,7 @@ async def test_copies_follow_groups_users_and_faces(faces: FaceLibrary, app: int
         fresh = Copy()
         await fresh.catch_up(faces.changes, limit=1)
         assert (copy.users, copy.faces) == (fresh.users, fresh.faces)
-    assert sorted((u.group_id, u.user_id) for u in copy.users.values()) == [("g0", "u0"), ("g2", "u2")]
+    assert sorted((group, user.user_id) for *_, group, user in copy.users.values()) == [("g0", "u0"), ("g2", "u2")]
     await sweeper.sweep()
     fresh = Copy()
     await fresh.catch_up(faces.changes)

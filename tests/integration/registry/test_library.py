@@ -11,7 +11,7 @@ from registry.handlers import FaceLibrary, Students
 from registry.store.changes import changes
 from registry.store.database import Database, DatabaseUnusable
 from registry.store.library import Library, open_library
-from shared.contracts.gallery import GalleryFace, LibraryChanges, LibraryDelta, LibraryUser
+from shared.contracts.gallery import FaceRow, LibraryChanges, LibraryDelta, UserRow
 from shared.contracts.people import DeleteStudent, Person
 from shared.security import Vault
 from tests.integration.registry.samples import LIBRARY_KEY, correction, embedding, face, registration
@@ -23,22 +23,24 @@ class Copy:
     def __init__(self) -> None:
         self.revision = 0
         self.people: dict[int, Person] = {}
-        self.users: dict[int, LibraryUser] = {}
-        self.faces: dict[int, GalleryFace] = {}
+        self.users: dict[int, tuple[int, int, str, UserRow]] = {}
+        self.faces: dict[int, FaceRow] = {}
 
     def apply(self, delta: LibraryDelta) -> None:
         for gone in delta.removed_faces:
-            del self.faces[gone]
+            self.faces.pop(gone, None)  # a copy in pages may be told of what it never had
         for gone in delta.removed_people:
-            del self.people[gone]
-        lost = {u.owner for u in self.users.values() if u.group in delta.removed_groups} | set(delta.removed_users)
+            self.people.pop(gone, None)
+        lost = {owner for owner, (_, group, *_) in self.users.items() if group in delta.removed_groups}
+        lost |= set(delta.removed_users)
         self.users = {owner: u for owner, u in self.users.items() if owner not in lost}
         self.faces = {face_id: f for face_id, f in self.faces.items() if f.owner not in lost}
         self.people |= {p.student_id: p for p in delta.people}
-        self.users |= {u.owner: u for u in delta.users}
-        self.faces |= {f.face_id: f for f in delta.faces}
-        assert all(f.owner in self.users for f in self.faces.values())
-        assert all(u.student_id in self.people for u in self.users.values() if u.student_id)
+        for users in delta.users:
+            self.users |= {u.owner: (users.app_id, users.group, users.group_id, u) for u in users.rows()}
+        self.faces |= {row.face_id: row for faces in delta.faces for row in faces.rows()}
+        assert all(row.owner in self.users for row in self.faces.values())
+        assert all(u.student_id in self.people for *_, u in self.users.values() if u.student_id)
         self.revision = delta.revision
 
     async def catch_up(self, ask: Callable[[LibraryChanges], Awaitable[LibraryDelta]], limit: int = 2_000) -> None:
@@ -58,10 +60,10 @@ async def test_a_face_comes_out_as_it_went_in(students: Students, faces: FaceLib
     person = (await students.register(registration(1))).person
     delta = await faces.changes(LibraryChanges(since=0))
     assert (delta.revision, delta.head, delta.people) == (1, 1, (person,))
-    [found] = delta.faces
-    [user] = delta.users
-    assert (found.owner, found.model, found.embedding) == (user.owner, "sface", embedding(1))
-    assert (user.group_id, user.user_id, user.user_info) == ("students", person.num, person.name)
+    [faces_of_model], [users] = delta.faces, delta.users
+    [found], [user] = faces_of_model.rows(), users.rows()
+    assert (found.owner, faces_of_model.model, found.embedding) == (user.owner, "sface", embedding(1))
+    assert (users.group_id, user.user_id, user.user_info) == ("students", person.num, person.name)
     assert user.student_id == person.student_id
 
 
@@ -79,7 +81,10 @@ async def test_removals_are_told_to_those_who_could_know(students: Students, fac
     for person in (old, young):
         await students.delete(DeleteStudent(student_id=person.student_id, by="office"))
     delta = await faces.changes(LibraryChanges(since=known.revision))
-    assert (delta.removed_people, delta.removed_users) == ((old.student_id,), (known.users[0].owner,))
+    assert (delta.removed_people, delta.removed_users) == (
+        (old.student_id,),
+        tuple(u.owner for u in known.users[0].rows()),
+    )
     assert delta.removed_faces == ()
     assert await faces.changes(LibraryChanges(since=0)) == LibraryDelta(revision=4, head=4)
 
@@ -93,7 +98,7 @@ async def test_pages_are_whole_and_bounded(students: Students, faces: FaceLibrar
     copy, pages, since = Copy(), 0, 0
     while since < 7:
         delta = await faces.changes(LibraryChanges(since=since, limit=limit))
-        assert since < delta.revision and len(delta.faces) <= limit
+        assert since < delta.revision and sum(map(len, delta.faces)) <= limit
         copy.apply(delta)
         since, pages = delta.revision, pages + 1
     assert (len(copy.people), len(copy.faces)) == (6, 6)

@@ -11,7 +11,7 @@ from registry.store.faces import open_embedding
 from registry.store.library import head
 from registry.store.people import as_person
 from registry.tables import Face, FaceGroup, FaceUser, Removal, Student
-from shared.contracts.gallery import GalleryFace, LibraryDelta, LibraryUser
+from shared.contracts.gallery import FaceRow, GalleryFaces, GroupUsers, LibraryDelta, UserRow
 from shared.contracts.people import Person
 from shared.security import Vault
 
@@ -44,9 +44,9 @@ async def changes(
         removed_users=gone["user"],
         removed_faces=gone["face"],
         removed_people=gone["person"],
-        people=await _people(session, since, end, {u.student_id for u in users} - {0}),
-        users=users,
-        faces=tuple(_opened(vault, f) for f in faces),
+        people=await _people(session, since, end, {u.student_id for u in users if u.student_id}),
+        users=_by_group(users),
+        faces=_in_columns(vault, faces),
     )
 
 
@@ -90,14 +90,28 @@ def _faces(since: int, end: int) -> Select[Any]:
     )
 
 
-def _opened(vault: Vault, row: Any) -> GalleryFace:
-    return GalleryFace(face_id=row.id, owner=row.user_pk, model=row.model, embedding=open_embedding(vault, row))
+def _in_columns(vault: Vault, rows: Iterable[Any]) -> tuple[GalleryFaces, ...]:
+    """By model, and by length, since a column holds embeddings of one."""
+    blocks: dict[tuple[str, int], list[FaceRow]] = {}
+    for row in rows:
+        plain = open_embedding(vault, row)
+        blocks.setdefault((row.model, len(plain)), []).append(FaceRow(row.id, row.user_pk, plain))
+    return tuple(GalleryFaces.of(model, block) for (model, _), block in blocks.items())
 
 
-async def _users(session: AsyncSession, since: int, end: int, of_faces: set[int]) -> tuple[LibraryUser, ...]:
+async def _users(session: AsyncSession, since: int, end: int, of_faces: set[int]) -> list[Any]:
     """The users that changed in this page, and those of its faces: an edit later than the page moved a user's own
     revision behind it, and no copy shall hold a face without an owner."""
-    columns: tuple[Any, ...] = (FaceUser, FaceGroup.app_id, FaceGroup.group_id, Student.st_name)
+    columns: tuple[Any, ...] = (
+        FaceUser.id,
+        FaceUser.group_pk,
+        FaceUser.user_id,
+        FaceUser.user_info,
+        FaceUser.student_id,
+        FaceGroup.app_id,
+        FaceGroup.group_id,
+        Student.st_name,
+    )
     live = (
         select(*columns)
         .join(FaceGroup, FaceGroup.id == FaceUser.group_pk)
@@ -105,23 +119,18 @@ async def _users(session: AsyncSession, since: int, end: int, of_faces: set[int]
         .where(FaceGroup.deleted_at.is_(None))
     )
     changed = await session.execute(live.where(FaceUser.revision > since, FaceUser.revision <= end))
-    found = {row[0].id: _user(row) for row in changed}
+    found = {row.id: row for row in changed}
     for chunk in _chunks(of_faces - found.keys()):
-        found |= {row[0].id: _user(row) for row in await session.execute(live.where(FaceUser.id.in_(chunk)))}
-    return tuple(found[key] for key in sorted(found))
+        found |= {row.id: row for row in await session.execute(live.where(FaceUser.id.in_(chunk)))}
+    return [found[key] for key in sorted(found)]
 
 
-def _user(row: Any) -> LibraryUser:
-    user, app_id, group_id, name = row
-    return LibraryUser(
-        owner=user.id,
-        app_id=app_id,
-        group=user.group_pk,
-        group_id=group_id,
-        user_id=user.user_id,
-        user_info=user.user_info or name or "",
-        student_id=user.student_id or 0,
-    )
+def _by_group(rows: Iterable[Any]) -> tuple[GroupUsers, ...]:
+    groups: dict[tuple[int, int, str], list[UserRow]] = {}
+    for row in rows:
+        user = UserRow(row.id, row.user_id, row.user_info or row.st_name or "", row.student_id or 0)
+        groups.setdefault((row.app_id, row.group_pk, row.group_id), []).append(user)
+    return tuple(GroupUsers.of(*group, users) for group, users in groups.items())
 
 
 async def _people(session: AsyncSession, since: int, end: int, of_users: set[int]) -> tuple[Person, ...]:
