@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from shared.baidu.client import Cloud
-from shared.baidu.replies import FACE_EXISTS, FACE_MISSING, USER_MISSING
+from shared.baidu.replies import FACE_MISSING, USER_MISSING
 from shared.bus import Bus
 from shared.contracts.library import STUDENTS_GROUP
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
@@ -68,23 +68,9 @@ async def _add(bus: Bus, cloud: Cloud, group: str, num: str, truth: Truth, token
         return False
     if not face.jpeg:
         raise CloudRefused("没有保存照片，无法上传", "the photo was not kept, so the cloud cannot have it")
-    before = await tokens_of(cloud, group, num)
-    try:
-        given = await cloud.add(face.jpeg, group, num, OURS, within=PATIENCE_S)
-    except CloudRefused as error:
-        given = await _known_as(cloud, group, num, before, error)
+    given = await cloud.add(face.jpeg, group, num, OURS, within=PATIENCE_S)
     await bus.ask(NameFace(app_id=truth.app_id, face_id=truth.faces[token], token=given))
     return True
-
-
-async def _known_as(cloud: Cloud, group: str, num: str, there: set[str], error: CloudRefused) -> str:
-    """The token of a photo that the cloud has already (223105), because an earlier try did more than it could say: the
-    one that is new under this number, or the only one."""
-    now_there = await tokens_of(cloud, group, num)
-    candidates = now_there - there or now_there
-    if error.number != FACE_EXISTS or len(candidates) != 1:
-        raise error from None
-    return candidates.pop()
 
 
 async def drop_user(cloud: Cloud, group: str, num: str) -> None:
