@@ -23,6 +23,7 @@ class FaceCode(IntEnum):
     UNKNOWN = 1
     UNAVAILABLE = 2
     UNSUPPORTED_METHOD = 3
+    REQUEST_LIMIT = 4
     NO_PERMISSION = 6
     SIGNATURE_WRONG = 14
     QPS_LIMIT = 18
@@ -89,6 +90,7 @@ FACE_TEXTS: Final[Mapping[FaceCode, str]] = {
     FaceCode.UNKNOWN: "Unknown error",
     FaceCode.UNAVAILABLE: "Service temporarily unavailable",
     FaceCode.UNSUPPORTED_METHOD: "Unsupported openapi method",
+    FaceCode.REQUEST_LIMIT: "Open api request limit reached",
     FaceCode.NO_PERMISSION: "No permission to access data",
     FaceCode.SIGNATURE_WRONG: "IAM Certification failed",
     FaceCode.QPS_LIMIT: "Open api qps request limit reached",

@@ -40,6 +40,17 @@ class Vault:
             raise WrongKey(f"cannot decrypt {bound_to.split(':')[0]}") from None
 
 
+def face_token(key: bytes, image: bytes) -> str:
+    """32 hex characters that stay the same for the same image in one app, and say nothing without the app's key.
+    They name the image's largest face."""
+    return hmac.new(key, image, hashlib.sha256).hexdigest()[:32]
+
+
+def further_face_token(key: bytes, first: str, number: int) -> str:
+    """The name of another face of the image whose largest one is named `first`; `number` 1 is the second largest."""
+    return hmac.new(key, f"{first}#{number}".encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def make_ticket(secret: str, purpose: str, lifetime_s: int) -> str:
     """A stateless pass for one purpose, e.g. the hall's live wall; URL-safe text."""
     expires = int(time.time()) + lifetime_s

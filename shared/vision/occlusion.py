@@ -5,13 +5,16 @@ there; a part's figure is the mean over its places. Trained by train/occlusion.p
 docs/models/occlusion.md.
 """
 
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from shared.vision.limits import Occlusion
+
+__all__ = ["CELLS", "LAYER", "PARTS", "Occlusion", "OcclusionHead", "part_masks"]
 
 Floats = NDArray[np.float32]
 
@@ -29,19 +32,6 @@ PARTS: dict[str, tuple[int, ...]] = {
     "right_cheek": (345, 346, 347, 330, 425, 427, 411, 376, 352, 433),
     "chin_contour": (201, 421, 194, 418, 140, 369, 149, 176, 148, 152, 377, 400, 378),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Occlusion:
-    """0 open to 1 wholly covered; left and right are those of the picture, as in Baidu's `landmark`."""
-
-    left_eye: float = 0.0
-    right_eye: float = 0.0
-    nose: float = 0.0
-    mouth: float = 0.0
-    left_cheek: float = 0.0
-    right_cheek: float = 0.0
-    chin_contour: float = 0.0
 
 
 def part_masks(mesh: Floats, side: int = 112) -> Floats:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.baidu_api.routes import face_api
 from gateway.body_limit import BodyLimit
 from gateway.headers import HeadAsGet, SecurityHeaders
 from gateway.live import live_pages
@@ -13,6 +14,7 @@ from gateway.mishaps import LastResort, error_handlers
 from gateway.office import office_pages
 from gateway.pages import kiosk_pages
 from gateway.policies import open_to_all
+from gateway.rest import rest_api
 from gateway.site import Site, TheSite
 from gateway.stream import stream_api
 from gateway.terminal_api import terminal_api
@@ -32,6 +34,8 @@ def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
     # A terminal shows its token in the hello, a page its origin: the stream checks both itself.
     app.include_router(stream_api(gateway), dependencies=[Depends(open_to_all)])
     app.include_router(terminal_api(gateway))
+    app.include_router(face_api(gateway.face_api))
+    app.include_router(rest_api(gateway.bus))
     app.mount("/static", site.statics, name="static")
     for layer in (LastResort, BodyLimit, HeadAsGet, SecurityHeaders):  # the last one is the outermost
         app.add_middleware(layer)

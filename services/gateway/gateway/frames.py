@@ -12,7 +12,7 @@ from gateway.slots import Slots
 from shared.bus import Bus
 from shared.bus.topology import TURN_WAIT_S
 from shared.contracts.base import Message, new_id, now
-from shared.contracts.recognition import Frame, FrameCall, Result, SourceKind, Turn, Want
+from shared.contracts.recognition import Frame, FrameCall, Question, Result, SourceKind, Turn, Want
 from shared.errors import Gone, Unavailable
 
 log = structlog.get_logger("frames")
@@ -60,7 +60,9 @@ class Frames:
         if self.slots.put(frame, time.monotonic()):
             await self._ask_for_turn(frame.source)
 
-    async def once(self, jpeg: bytes, *, place: str, want: Want, max_faces: int) -> Result:
+    async def once(
+        self, jpeg: bytes, *, place: str, want: Want, max_faces: int, question: Question | None = None
+    ) -> Result:
         """A source with one frame: submit it and wait for its result. Raises Unavailable after ANSWER_S."""
         source = f"once-{new_id()}"
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -80,6 +82,7 @@ class Frames:
                         deadline=now() + timedelta(seconds=ANSWER_S),
                         want=want,
                         max_faces=max_faces,
+                        question=question,
                         jpeg=jpeg,
                     )
                 )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import Indexes, Recognition
 from gateway.feed import Feed
 from gateway.frames import Frames
@@ -27,6 +28,7 @@ class Gateway:
     recognition: Recognition
     settlements: Settlements
     indexes: Indexes
+    face_api: FaceApi
     wall: Wall
     terminals: Terminals
     feed: Feed
@@ -50,6 +52,7 @@ class Gateway:
         await self.frames.start()
         await self.feed.start(self.bus)
         await self.indexes.start(self.bus)
+        await self.face_api.start(self.bus)
         await self.bus.follow(AttendanceRecorded.subject, AttendanceRecorded, self._settled)
         await self.bus.follow(AttendanceRepeated.subject, AttendanceRepeated, self._settled)
 
@@ -73,6 +76,7 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
         recognition=Recognition(events, frames, settlements, indexes, wall),
         settlements=settlements,
         indexes=indexes,
+        face_api=FaceApi.build(settings, events, frames, indexes),
         wall=wall,
         terminals=Terminals(events),
         feed=Feed(zone),

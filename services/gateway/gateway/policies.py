@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection, Request
 from gateway.origin import is_this_machine, require_same_origin
 from gateway.sessions import Session
 from gateway.site import Site, TheSite
+from shared.contracts.library import App
 from shared.contracts.office import GetOfficeState
 from shared.errors import NotAllowed
 from shared.security import ticket_holds
@@ -69,7 +70,12 @@ def first_visitor(connection: HTTPConnection, site: TheSite) -> None:
         )
 
 
-POLICIES = (open_to_all, office_session, wall_viewer, first_visitor)
+async def key_holder(request: Request, site: TheSite) -> App:
+    """A program with a key of an app. Raises a refusal with Baidu's code."""
+    return await site.gateway.face_api.callers.app_of(request)
+
+
+POLICIES = (open_to_all, office_session, wall_viewer, first_visitor, key_holder)
 
 
 async def posted_form(request: Request, site: TheSite) -> Mapping[str, str]:

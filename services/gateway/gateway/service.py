@@ -22,7 +22,7 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         gateway = build(settings, events, frames)
         await gateway.start()
         async with (
-            background(gateway.frames.watch_turns()),
+            background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
             serve_http(create_app(gateway), settings.host, settings.port, ws_max_size=2**20),
         ):
             yield gateway

@@ -16,5 +16,7 @@ class GatewaySettings(Settings):
     """True behind HTTPS"""
     max_sources: int = 4_000
     """streams open at once on this gateway"""
+    picture_hosts: str = ""
+    """hosts that the face API may fetch `image_type=URL` pictures from: see gateway.baidu_api.downloads; empty: none"""
     frame_interval_ms: int = 200
     """the shortest time between two frames of one stream"""

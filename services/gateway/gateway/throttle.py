@@ -51,15 +51,26 @@ class Throttle:
     def take(self, address: str) -> None:
         """Spend one token of this address. Raises TooFast."""
         who, at = bucket_of(address), self._clock()
-        left, since = self._buckets.pop(who, (self._rate.burst, at))
-        left = min(self._rate.burst, left + (at - since) * self._rate.per_second)
+        left = self._left(who, at)
         self._remember(who, (left - 1 if left >= 1 else left, at))
+        self._refuse(left)
+
+    def look(self, address: str) -> None:
+        """Raises TooFast if this address has no token; spends none."""
+        self._refuse(self._left(bucket_of(address), self._clock()))
+
+    def _left(self, who: str, at: float) -> float:
+        left, since = self._buckets.get(who, (self._rate.burst, at))
+        return min(self._rate.burst, left + (at - since) * self._rate.per_second)
+
+    def _refuse(self, left: float) -> None:
         if left < 1:
             wait = max(1, round((1 - left) / self._rate.per_second + 0.5))
             raise TooFast(f"操作太频繁，请 {wait} 秒后再试", f"Too many requests, please wait {wait} s", number=wait)
 
     def _remember(self, who: str, bucket: tuple[float, float]) -> None:
         self._buckets[who] = bucket
+        self._buckets.move_to_end(who)
         while len(self._buckets) > self._remembered:
             self._buckets.popitem(last=False)
 
