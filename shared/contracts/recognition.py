@@ -13,7 +13,6 @@ from pydantic import AwareDatetime, Field
 from shared.contracts.base import MAX_TOKEN, ContractError, Event, Message, Signal, new_id, now, token
 from shared.contracts.people import Person
 
-
 LOCAL = "local"
 BAIDU = "baidu"
 """Engines: the networks of this machine, Baidu's cloud."""

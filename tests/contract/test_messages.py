@@ -150,7 +150,13 @@ SAMPLES: list[Message] = [
     moving.UserCopies(app_id=1, users=(USER_COPY,)),
     moving.CopyUsers(app="default", group_id="students", user_id="2026_007", after=3, limit=10),
     moving.FaceCopy(
-        token=TOKEN, model="m/1", embedding=EMBEDDING, box=(1, 2, 3, 4), jpeg=b"\xff\xd8\xff\xd9", created_at=AT, own=False
+        token=TOKEN,
+        model="m/1",
+        embedding=EMBEDDING,
+        box=(1, 2, 3, 4),
+        jpeg=b"\xff\xd8\xff\xd9",
+        created_at=AT,
+        own=False,
     ),
     moving.GetFaceCopy(app_id=1, face_id=2),
     moving.NameFace(app_id=1, face_id=2, token=TOKEN),

@@ -186,9 +186,7 @@ class Recognition:
             jpeg = await asyncio.to_thread(fit, picture)
         except PictureError as error:
             raise PictureRefused((Problem(code=error.number, zh=error.zh, en=error.en),)) from None
-        result = await self._frames.once(
-            jpeg, place="register", want=Want.ENROL, max_faces=2, may_leave=may_leave
-        )
+        result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2, may_leave=may_leave)
         face = _enrollable(result)
         if result.engine == BAIDU:
             async with in_cloud(self._bus, form.num, jpeg) as token:
@@ -207,9 +205,7 @@ class Recognition:
 def _registration(form: StudentForm, face: FaceResult, jpeg: bytes, token: str = "") -> RegisterStudent:
     box = (face.box.left, face.box.top, face.box.width, face.box.height)
     enrolled = EnrolledFace(model=face.model, embedding=face.embedding, jpeg=jpeg, box=box, token=token)
-    return RegisterStudent(
-        num=form.num, name=form.name, class_name=form.class_name, gender=form.gender, face=enrolled
-    )
+    return RegisterStudent(num=form.num, name=form.name, class_name=form.class_name, gender=form.gender, face=enrolled)
 
 
 def _why(result: Result, face: FaceResult | None) -> Problem:

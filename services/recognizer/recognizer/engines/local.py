@@ -35,8 +35,8 @@ from shared.vision.calibration import score100, threshold_for
 from shared.vision.engine import EngineSettings, Face, FaceEngine
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
-from shared.vision.runtime import Pixels
 from shared.vision.quality import Limits, check
+from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, face_token, is_row_id
-from registry.store.people import as_person
 from registry.store.faces import open_embedding, open_photo, refuse_known_image, reseal
 from registry.store.library import find_app, open_token_key
+from registry.store.people import as_person
 from registry.tables import App, Face, FaceGroup, FaceUser, PhotoFile, Student
 from shared.contracts.base import Done
 from shared.contracts.moving import CopyUsers, FaceCopy, FaceName, GetFaceCopy, NameFace, UserCopies, UserCopy
@@ -32,8 +32,9 @@ async def users(session: AsyncSession, asked: CopyUsers) -> UserCopies:
 
 
 def _wanted(app_id: int, asked: CopyUsers) -> Select[Any]:
+    columns: tuple[Any, ...] = (FaceUser, FaceGroup.group_id, Student)
     wanted = (
-        select(FaceUser, FaceGroup.group_id, Student)
+        select(*columns)
         .join(FaceGroup, FaceGroup.id == FaceUser.group_pk)
         .outerjoin(Student, Student.id == FaceUser.student_id)
         .where(FaceGroup.app_id == app_id, FaceGroup.deleted_at.is_(None))
@@ -43,8 +44,7 @@ def _wanted(app_id: int, asked: CopyUsers) -> Select[Any]:
         wanted = wanted.where(FaceGroup.group_id == asked.group_id)
     if asked.user_id is not None:
         wanted = wanted.where(FaceUser.user_id == asked.user_id)
-    page: Select[Any] = wanted.order_by(FaceUser.id).limit(asked.limit)
-    return page
+    return wanted.order_by(FaceUser.id).limit(asked.limit)
 
 
 def _copy(user: FaceUser, group_id: str, student: Student | None, faces: list[FaceName]) -> UserCopy:
