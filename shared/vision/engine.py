@@ -135,7 +135,33 @@ class FaceEngine:
         each stage (detect, points, align, quality, embed, liveness, attributes) with its name.
         """
         with watch("detect"):
-            found = _largest(self._found(picture, fields), max_faces)
+            found = self.find(picture, max_faces=max_faces, fields=fields)
+        return self.look(picture, found, fields=fields, embed=embed, watch=watch)
+
+    def find(
+        self,
+        picture: Pixels,
+        *,
+        max_faces: int,
+        fields: Fields = Fields.NONE,
+        rank: Callable[[Box], tuple[float, ...]] | None = None,
+    ) -> Detections:
+        """The first half of `analyze`: the faces that rank lowest, in that order; without `rank` the largest."""
+        found = find_turned(self._detector, picture) if Fields.TURNED in fields else self._detector(picture)
+        boxes = [_box(box) for box in found.boxes]
+        order = sorted(range(len(found)), key=lambda i: rank(boxes[i]) if rank else (-boxes[i].area,))
+        return found.take(np.array(order[:max_faces], np.intp))
+
+    def look(
+        self,
+        picture: Pixels,
+        found: Detections,
+        *,
+        fields: Fields = Fields.OCCLUSION,
+        embed: bool | Callable[[Box], bool] = True,
+        watch: Watch = unwatched,
+    ) -> tuple[Face, ...]:
+        """The second half of `analyze`: these faces, looked at closely."""
         with watch("points"):
             found, meshes = self._with_mesh(picture, found)
         with watch("align"):
@@ -148,9 +174,6 @@ class FaceEngine:
             faces = self._judged(picture, faces, fields)
         with watch("attributes"):
             return tuple(self._with_attributes(picture, faces, fields))
-
-    def _found(self, picture: Pixels, fields: Fields) -> Detections:
-        return find_turned(self._detector, picture) if Fields.TURNED in fields else self._detector(picture)
 
     def _with_mesh(self, picture: Pixels, found: Detections) -> tuple[Detections, list[Floats | None]]:
         """The mesh of each face, and its five points in place of the detector's."""
@@ -167,10 +190,10 @@ class FaceEngine:
         if embed is False and Fields.OCCLUSION in fields:
             chosen = list(range(len(faces)))
         if chosen:
-            self._look(faces, chosen, np.stack([aligned[i] for i in chosen]), fields, keep=embed is not False)
+            self._embed(faces, chosen, np.stack([aligned[i] for i in chosen]), fields, keep=embed is not False)
         return faces
 
-    def _look(self, faces: list[Face], chosen: list[int], crops: Pixels, fields: Fields, *, keep: bool) -> None:
+    def _embed(self, faces: list[Face], chosen: list[int], crops: Pixels, fields: Fields, *, keep: bool) -> None:
         """Changes the chosen faces in the list; `keep`: with their embeddings."""
         vectors, covers = self._embedder.look(crops, occlusion=Fields.OCCLUSION in fields)
         for row, i in enumerate(chosen):
@@ -212,13 +235,11 @@ def _chips(cut: Callable[[Pixels, Floats], Pixels], picture: Pixels, meshes: Seq
     return np.stack([cut(picture, mesh) for mesh in meshes])
 
 
-def _largest(found: Detections, count: int) -> Detections:
-    areas = found.boxes[:, 2] * found.boxes[:, 3]
-    return found.take(np.argsort(-areas, kind="stable")[:count])
-
-
 def _face(picture: Pixels, found: Detections, i: int, aligned: Pixels, mesh: Floats | None) -> Face:
     box = found.boxes[i]
     quality = measure(picture, box, found.points[i], aligned, mesh)
-    place = Box(*(float(value) for value in box))
-    return Face(place, found.points[i], float(found.scores[i]), quality, mesh=mesh)
+    return Face(_box(box), found.points[i], float(found.scores[i]), quality, mesh=mesh)
+
+
+def _box(box: Floats) -> Box:
+    return Box(*(float(value) for value in box))

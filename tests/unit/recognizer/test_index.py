@@ -1,11 +1,13 @@
 """Exact search: whatever is added, changes hands and is removed, the answer is that of brute force."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from recognizer.index import CENTRED_FROM, Index, likeness
-from shared.contracts.gallery import GalleryFace, LibraryDelta
+from shared.contracts.gallery import FaceRow, GalleryFaces, GroupUsers, LibraryDelta, UserRow
 from shared.contracts.people import Gender, Person
 from shared.vision.centring import plain_scale
 from shared.vision.embedder import model_id
@@ -22,8 +24,19 @@ def a_person(student_id: int, name: str = "学生") -> Person:
     return Person(student_id=student_id, num=str(student_id), name=name, class_name="一班", gender=Gender.MAN)
 
 
-def a_face(face_id: int, owner: int, vector: NDArray[np.float32], model: str = MODEL) -> GalleryFace:
-    return GalleryFace(face_id=face_id, student_id=owner, model=model, embedding=vector.astype("<f4").tobytes())
+def a_user(owner: int, student_id: int, group: int = 1) -> GroupUsers:
+    return GroupUsers.of(1, group, "students", [UserRow(owner, f"u{owner}", student_id=student_id)])
+
+
+def a_face(face_id: int, owner: int, vector: NDArray[np.float32], model: str = MODEL) -> GalleryFaces:
+    return GalleryFaces.of(model, [FaceRow(face_id, owner, vector.astype("<f4").tobytes())])
+
+
+def a_delta(*faces: GalleryFaces, revision: int = 1, owners: Iterable[int] = ()) -> LibraryDelta:
+    """Faces of owners who each are the student of the same number."""
+    everybody = set(owners) | {row.owner for block in faces for row in block.rows()}
+    users = tuple(a_user(owner, owner) for owner in everybody)
+    return LibraryDelta(revision=revision, head=revision, users=users, faces=faces)
 
 
 def test_an_empty_index_finds_nobody() -> None:
@@ -42,10 +55,7 @@ def test_search_equals_brute_force_after_any_history(seed: int) -> None:
         else:
             owner, vector, face = int(rng.integers(1, 40)), unit(rng), int(rng.integers(1, revision + 1))
             truth[face] = (owner, vector)  # a face seen before may change hands
-            delta = LibraryDelta(
-                revision=revision, head=revision, people=(a_person(owner),), faces=(a_face(face, owner, vector),)
-            )
-            index.apply(delta)
+            index.apply(a_delta(a_face(face, owner, vector), revision=revision))
         assert len(index) == len(truth)
     people = {owner: np.stack([v for o, v in truth.values() if o == owner]) for owner, _ in truth.values()}
     rows = {owner: likeness(vectors) for owner, vectors in people.items()}
@@ -98,7 +108,7 @@ def test_a_large_gallery_is_searched_from_its_centre(count: int) -> None:
     rng, model = np.random.default_rng(8), model_id(flip=False)
     gallery, probe, scale = leaning(rng, count), leaning(rng, 1)[0], plain_scale(model_id(flip=False))
     index = Index(model)
-    index.apply(LibraryDelta(revision=1, head=1, faces=tuple(a_face(n, n, v, model) for n, v in enumerate(gallery))))
+    index.apply(a_delta(*(a_face(n, n, v, model) for n, v in enumerate(gallery, start=1))))
     centre = gallery.mean(axis=0) if count >= CENTRED_FROM else np.zeros(128)
     rows, seen = gallery - centre, probe - centre
     cosines = np.sort(rows @ seen / np.linalg.norm(rows, axis=1) / np.linalg.norm(seen))[::-1]
@@ -112,9 +122,8 @@ def test_a_large_gallery_is_searched_from_its_centre(count: int) -> None:
 def test_the_matrix_grows_past_its_first_size() -> None:
     rng = np.random.default_rng(1)
     vectors = [unit(rng) for _ in range(3_000)]
-    faces = tuple(a_face(n, n, v) for n, v in enumerate(vectors, start=1))
     index = Index(MODEL)
-    index.apply(LibraryDelta(revision=1, head=1, faces=faces))
+    index.apply(a_delta(*(a_face(n, n, v) for n, v in enumerate(vectors, start=1))))
     for n in (1, 1024, 1025, 3_000):
         match = index.search(vectors[n - 1])
         assert match is not None
@@ -124,13 +133,13 @@ def test_the_matrix_grows_past_its_first_size() -> None:
 def test_a_face_sent_twice_is_one_face() -> None:
     vector, index = unit(np.random.default_rng(2)), Index(MODEL)
     for _ in range(2):
-        index.apply(LibraryDelta(revision=1, head=1, faces=(a_face(1, 1, vector),)))
+        index.apply(a_delta(a_face(1, 1, vector)))
     assert len(index) == 1
 
 
 def test_the_runner_up_is_another_person_not_the_same_persons_other_photo() -> None:
     vector, index = unit(np.random.default_rng(3)), Index(MODEL)
-    index.apply(LibraryDelta(revision=1, head=1, faces=(a_face(1, 7, vector), a_face(2, 7, vector))))
+    index.apply(a_delta(a_face(1, 7, vector), a_face(2, 7, vector)))
     match = index.search(vector)
     assert match is not None
     assert match.runner_up == -1
@@ -138,8 +147,47 @@ def test_the_runner_up_is_another_person_not_the_same_persons_other_photo() -> N
 
 def test_faces_of_another_model_are_never_mixed_in() -> None:
     index = Index(MODEL)
-    index.apply(LibraryDelta(revision=1, head=1, faces=(a_face(1, 1, unit(np.random.default_rng(4)), "other"),)))
+    index.apply(a_delta(a_face(1, 1, unit(np.random.default_rng(4)), "other")))
     assert len(index) == 0
+
+
+def test_a_face_that_another_model_made_anew_is_forgotten() -> None:
+    vector, index = unit(np.random.default_rng(9)), Index(MODEL)
+    index.apply(a_delta(a_face(1, 1, vector)))
+    index.apply(a_delta(a_face(1, 1, vector, "other"), revision=2))
+    assert (len(index), index.search(vector)) == (0, None)
+
+
+def test_users_who_are_no_students_are_left_out() -> None:
+    vector, index = unit(np.random.default_rng(10)), Index(MODEL)
+    index.apply(LibraryDelta(revision=1, head=1, users=(a_user(1, 0),), faces=(a_face(1, 1, vector),)))
+    assert len(index) == 0
+
+
+def test_faces_of_all_users_of_a_student_are_his_and_leave_with_user_and_group() -> None:
+    rng, index = np.random.default_rng(11), Index(MODEL)
+    one, other, third = (unit(rng) for _ in range(3))
+    users = (a_user(1, 7, group=1), a_user(2, 7, group=2), a_user(3, 8, group=2))
+    faces = (a_face(1, 1, one), a_face(2, 2, other), a_face(3, 3, third))
+    index.apply(LibraryDelta(revision=1, head=1, users=users, faces=faces))
+    both = index.search(likeness(np.stack([one, other])))
+    assert both is not None
+    assert (both.student_id, both.cosine) == (7, pytest.approx(1, abs=1e-6))
+    index.apply(LibraryDelta(revision=2, head=2, removed_groups=(2,)))
+    alone = index.search(one)
+    assert alone is not None
+    assert (alone.student_id, alone.cosine, alone.runner_up) == (7, pytest.approx(1, abs=1e-6), -1)
+    index.apply(LibraryDelta(revision=3, head=3, removed_users=(1,)))
+    assert (len(index), index.search(one)) == (0, None)
+
+
+def test_a_user_who_becomes_another_student_brings_the_faces_again() -> None:
+    vector, index = unit(np.random.default_rng(12)), Index(MODEL)
+    index.apply(a_delta(a_face(1, 1, vector)))
+    index.apply(LibraryDelta(revision=2, head=2, users=(a_user(1, 9),), faces=(a_face(1, 1, vector),)))
+    match = index.search(vector)
+    assert match is not None
+    assert (match.student_id, match.runner_up, len(index)) == (9, -1, 1)
 
 
 def test_people_are_renamed_and_removed() -> None:

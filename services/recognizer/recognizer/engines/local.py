@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from recognizer.decision import Decision, continued, decide, known_from_track, sure
 from recognizer.engines import Outcome
+from recognizer.gallery import Gallery
 from recognizer.index import Index, Match
+from recognizer.questions import answers, look
 from recognizer.settings import RecognizerSettings
 from shared.contracts.gallery import LibraryDelta
 from shared.contracts.people import Person
@@ -23,6 +25,7 @@ from shared.contracts.recognition import (
     Frame,
     Identified,
     Problem,
+    Question,
     Result,
     Track,
     TrackedFace,
@@ -64,7 +67,7 @@ class LocalEngine:
 
     def __init__(self, settings: RecognizerSettings, thread: ThreadPoolExecutor, faces: FaceEngine) -> None:
         self._settings, self._thread, self._vision = settings, thread, faces
-        self._index = Index(faces.model_id)
+        self._forget()
         self._threshold = lru_cache(maxsize=64)(self._threshold_of)
 
     @property
@@ -76,13 +79,25 @@ class LocalEngine:
         return self._index.revision
 
     async def answer(self, frame: Frame) -> Outcome:
+        if frame.want is Want.ANSWER:
+            return await self._answer_question(frame, frame.question or Question())
         return await self._run(lambda: self._answer(frame))
 
     async def apply(self, delta: LibraryDelta) -> None:
-        await self._run(lambda: self._index.apply(delta))
+        await self._run(lambda: self._apply(delta))
 
     async def reset(self) -> None:
-        self._index = Index(self._vision.model_id)
+        await self._run(self._forget)
+
+    async def _answer_question(self, frame: Frame, question: Question) -> Outcome:
+        started = time.perf_counter()
+        seen = await look(frame, question, self._vision, self._run)
+
+        def answer() -> Outcome:
+            looks = [Look(result) for result in answers(seen.faces, question, self._gallery)]
+            return self._outcome(frame, started, looks, seen.size, seen.problem)
+
+        return await self._run(answer)
 
     async def find(self, frame: Frame) -> "Sight":
         """Where faces are, and which of them the door could use: no embedding, no search. Raises PictureError."""
@@ -92,6 +107,14 @@ class LocalEngine:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     # ---- in the engine's thread
+
+    def _forget(self) -> None:
+        self._index, self._gallery = Index(self._vision.model_id), Gallery(self._vision.model_id)
+
+    def _apply(self, delta: LibraryDelta) -> None:
+        """The index last: its revision is the engine's."""
+        self._gallery.apply(delta)
+        self._index.apply(delta)
 
     def _answer(self, frame: Frame) -> Outcome:
         started = time.perf_counter()
