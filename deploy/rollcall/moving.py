@@ -266,10 +266,11 @@ async def import_baidu(data: Path, asked: FromBaidu) -> None:
     rows: list[tuple[str, str, str]] = []
     async with (
         open_cloud(asked.cloud) as source,
-        _own_library(data, running, asked.app) as own,
+        bus_of(data) as bus,
+        _own_library(bus, running, asked.app) as own,
         httpx.AsyncClient(base_url=running.url, timeout=CLOUD_S, trust_env=False) as web,
     ):
-        move = Move(source, own, web, asked.photos, students, Progress("read"))
+        move = Move(source, own, bus, web, asked.photos, students, Progress("read"))
         for group in asked.groups or await _all_groups(source):
             rows += [(group, user, became) async for user, became in move.group(group)]
     if asked.report:
@@ -279,24 +280,23 @@ async def import_baidu(data: Path, asked: FromBaidu) -> None:
 
 
 @asynccontextmanager
-async def _own_library(data: Path, running: Running, app: str) -> AsyncIterator[Cloud]:
+async def _own_library(bus: Bus, running: Running, app: str) -> AsyncIterator[Cloud]:
     """Our own API as the client of Baidu's sees it, with a key for the time being."""
-    async with bus_of(data) as bus:
-        issued = await bus.ask(CreateKey(name=app, by=BY))
-        settings = CloudSettings(
-            api_key=SecretStr(issued.key.api_key),
-            secret_key=issued.secret_key,
-            url=running.url,
-            qps=OWN_QPS,
-            call_s=CLOUD_S,
-            quality="NONE",
-            liveness="NONE",
-        )
-        try:
-            async with open_cloud(settings) as own:
-                yield own
-        finally:
-            await bus.ask(RevokeKey(api_key=issued.key.api_key, by=BY))
+    issued = await bus.ask(CreateKey(name=app, by=BY))
+    settings = CloudSettings(
+        api_key=SecretStr(issued.key.api_key),
+        secret_key=issued.secret_key,
+        url=running.url,
+        qps=OWN_QPS,
+        call_s=CLOUD_S,
+        quality="NONE",
+        liveness="NONE",
+    )
+    try:
+        async with open_cloud(settings) as own:
+            yield own
+    finally:
+        await bus.ask(RevokeKey(api_key=issued.key.api_key, by=BY))
 
 
 async def _all_groups(source: Cloud) -> list[str]:
@@ -314,6 +314,7 @@ class Move:
 
     source: Cloud
     own: Cloud
+    bus: Bus
     web: httpx.AsyncClient
     photos: Path | None
     students: dict[str, StudentLine]
@@ -356,6 +357,8 @@ class Move:
 
     async def _register(self, student: StudentLine, pictures: list[bytes]) -> str:
         """Through the form, as the student would; further photos through the API. Consent was asked on paper."""
+        if (await self.bus.ask(CopyUsers(group_id=STUDENTS_GROUP, user_id=student.num))).users:
+            return "there already: the number is a student's"
         form = {"stu_name": student.name, "stu_class": student.class_name, "stu_num": student.num}
         form |= {"gender": student.gender.value, "consent": "yes"}
         answer = await self.web.post("/register", data=form, files={"photo": ("photo.jpg", pictures[0])})

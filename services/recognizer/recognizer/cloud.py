@@ -20,7 +20,7 @@ from shared.errors import CloudRefused, Conflict, RollcallError
 log = structlog.get_logger("cloud")
 
 PULL_S: Final = 2.0
-AGAIN_S: Final = 15.0
+AGAIN_S: Final = 5.0
 """A change that the cloud could not be told comes again after this time, in seconds, for ever."""
 AFTER_ERROR_S: Final = 0.5
 
