@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import NOBODY, Answer, Enrolled, StudentForm
 from gateway.settings import GatewaySettings
 from shared.health import Health
+from tests.unit.gateway.baidu.vision_double import IndexesDouble, VisionDouble
 from tests.unit.gateway.pages.registry_double import ZONE, RegistryDouble
 
 SECRET = "a secret of the tests, long enough to sign with"
@@ -83,6 +85,12 @@ class GatewayDouble:
         self.bus = self.registry = RegistryDouble()
         self.recognition = RecognitionDouble(self.registry)
         self.feed = FeedDouble()
+        self.face_api = FaceApi.build(
+            self.settings,
+            self.bus,  # type: ignore[arg-type]
+            VisionDouble(),
+            IndexesDouble(),  # type: ignore[arg-type]
+        )
         self.health = Health("gateway")
 
     @contextmanager

