@@ -82,8 +82,8 @@ class CloudSettings:
     secret_key: SecretStr
     url: str = BAIDU_URL
     qps: float = FREE_QPS
-    call_s: float = 2.5
-    """one exchange, in seconds"""
+    call_s: float = 8.0
+    """one exchange, in seconds: a photo of 2 MB over a slow line; who cannot wait so long says `within`"""
     quality: str = "NORMAL"
     liveness: str = "LOW"
     """quality_control and liveness_control of search and add, as the seed sets them"""

@@ -21,7 +21,7 @@ ADA, BOB, STRANGER = "Jacinda Ardern", "Barack Obama", "Rishi Sunak"
 WITHIN = 10.0
 
 
-async def key_of(system: System, app: str) -> CloudSettings:
+async def key_of(system: System, app: str, quality: str = "NORMAL") -> CloudSettings:
     """A key to a face library of this system, as its customer would hold it."""
     async with bus_of(system.options.data) as bus:
         issued = await bus.ask(CreateKey(name=app, by=BY))
@@ -31,6 +31,7 @@ async def key_of(system: System, app: str) -> CloudSettings:
         url=system.running.url,
         qps=50,
         call_s=WITHIN,
+        quality=quality,
         liveness="NONE",
     )
 

@@ -39,7 +39,7 @@ async def answers(cloud: Cloud) -> dict[str, Any]:
 
 async def filled(system: System) -> dict[str, Any]:
     """Students, visitors with several photos, an empty group."""
-    async with web_client(system) as web, open_cloud(await key_of(system, "default")) as cloud:
+    async with web_client(system) as web, open_cloud(await key_of(system, "default", quality="NONE")) as cloud:
         for num, person in (("s1", ADA), ("s2", BOB)):
             assert (await register(web, num, person, photos()[person][0])).status_code == 303
         await cloud.add(photos()[ADA][1], "students", "s1", "资料", within=WITHIN)
@@ -63,7 +63,7 @@ async def test_an_exported_library_answers_as_before(tmp_path: Path, capsys: pyt
             await import_file(new.options.data, file, "default", lambda: "wrong horse battery")
         assert rows(new, "select 1 from students") == []
         await import_file(new.options.data, file, "default", lambda: PASS)
-        async with open_cloud(await key_of(new, "default")) as cloud:
+        async with open_cloud(await key_of(new, "default", quality="NONE")) as cloud:
             assert await answers(cloud) == before
         assert rows(new, "select st_num, st_name, st_class, st_gender from students order by st_num") == people
         capsys.readouterr()
@@ -71,7 +71,7 @@ async def test_an_exported_library_answers_as_before(tmp_path: Path, capsys: pyt
         again = capsys.readouterr().out
         assert "2 students there already" in again
         assert "5 faces there already" in again
-        async with open_cloud(await key_of(new, "default")) as cloud:
+        async with open_cloud(await key_of(new, "default", quality="NONE")) as cloud:
             assert await answers(cloud) == before
         async with web_client(new) as web:
             answer = (await web.post("/clockin", json={"img_data": data_url(photos()[BOB][1])})).json()

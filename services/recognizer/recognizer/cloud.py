@@ -15,7 +15,7 @@ from shared.bus.topology import CLOUD_CONSUMER, EVENTS
 from shared.contracts.base import ContractError, Done
 from shared.contracts.cloud import CloudFace, PutInCloud, TakeFromCloud
 from shared.contracts.people import StudentChanged
-from shared.errors import CloudRefused, Conflict, RollcallError
+from shared.errors import CloudAway, CloudRefused, Conflict, RollcallError
 
 log = structlog.get_logger("cloud")
 
@@ -23,6 +23,8 @@ PULL_S: Final = 2.0
 AGAIN_S: Final = 5.0
 """A change that the cloud could not be told comes again after this time, in seconds, for ever."""
 AFTER_ERROR_S: Final = 0.5
+PUT_S: Final = PutInCloud.timeout - 1.0
+"""The gateway that asked shall hear of a failure, not of silence."""
 
 
 class CloudDesk:
@@ -37,15 +39,22 @@ class CloudDesk:
         await self._bus.serve(TakeFromCloud, self.take)
 
     async def put(self, asked: PutInCloud) -> CloudFace:
-        """Raises Conflict, CloudRefused, CloudAway. The registry is asked first: a face that stood under another
-        student's number, be it for a second, could be taken for that student."""
+        """Raises Conflict, CloudRefused, CloudAway."""
+        try:
+            async with asyncio.timeout(PUT_S):
+                return CloudFace(token=await self._put(asked))
+        except TimeoutError:
+            raise CloudAway(en=f"the cloud did not take the face in within {PUT_S:.0f} s") from None
+
+    async def _put(self, asked: PutInCloud) -> str:
+        """The registry is asked first: a face that stood under another student's number, be it for a second, could be
+        taken for that student."""
         if (await truth_of(self._bus, asked.num)).faces:
             raise Conflict("学号已被注册", "the student number is already taken", field="num")
         if await tokens_of(self._cloud, self._group, asked.num):
             log.info("left over from a registration that did not end: removed", num=asked.num)
             await drop_user(self._cloud, self._group, asked.num)
-        token = await self._cloud.add(asked.jpeg, self._group, asked.num, OURS, within=PATIENCE_S)
-        return CloudFace(token=token)
+        return await self._cloud.add(asked.jpeg, self._group, asked.num, OURS, within=PATIENCE_S)
 
     async def take(self, asked: TakeFromCloud) -> Done:
         """Raises CloudAway."""

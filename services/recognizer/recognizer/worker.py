@@ -86,7 +86,8 @@ class Worker:
             outcome = await self._outcome(frame)
         for event in outcome.events:
             await self._events.record(event)
-            log.info("identified", student_id=event.student_id, place=event.place, score=round(event.score, 1))
+            score, engine = round(event.score, 1), outcome.result.engine
+            log.info("identified", student_id=event.student_id, place=event.place, score=score, engine=engine)
         await turn.ack_sync(timeout=1)
         await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
 

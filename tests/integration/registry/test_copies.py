@@ -91,11 +91,13 @@ async def test_a_face_is_called_by_another_token_and_still_opens(
     await put(faces, library.app_id, "a", "u", 1)
     await put(faces, library.app_id, "a", "v", 2)
     first, second = (await copies.users(CopyUsers())).users
+    before = await copies.face(GetFaceCopy(app_id=library.app_id, face_id=first.faces[0].face_id))
+    assert before.own, "we named it"
     named = NameFace(app_id=library.app_id, face_id=first.faces[0].face_id, token=TOKEN)
     await copies.name_face(named)
     await copies.name_face(named)
     face = await copies.face(GetFaceCopy(app_id=library.app_id, face_id=named.face_id))
-    assert (face.token, face.embedding, face.jpeg) == (TOKEN, embedding(1), a_face(1).jpeg)
+    assert (face.token, face.embedding, face.jpeg, face.own) == (TOKEN, embedding(1), a_face(1).jpeg, False)
     assert (await faces.find_face(FindFace(app_id=library.app_id, token=TOKEN))).jpeg == a_face(1).jpeg
     with pytest.raises(Conflict):
         await copies.name_face(named.model_copy(update={"face_id": second.faces[0].face_id}))

@@ -163,6 +163,7 @@ class BaiduEngine:
         self._settings, self._local, self._cloud = settings, local, cloud
         self._falls_back = settings.baidu_fallback == "local"
         self._roll = Roll()
+        self._away = False
 
     @property
     def name(self) -> str:
@@ -203,11 +204,19 @@ class BaiduEngine:
         for failed in [look for look in looks if isinstance(look, BaseException)]:
             if not (isinstance(failed, CloudAway) and self._falls_back):
                 raise failed
-            log.info("answered here", reason=failed.en)
+            self._tell(away=True, reason=failed.en)
             return await self._local.answer(frame)
         size = (sight.picture.shape[1], sight.picture.shape[0])
         seen = [look for look in looks if isinstance(look, Look)]
         return self._outcome(frame, seen, size, None if seen else NO_FACE)
+
+    def _tell(self, *, away: bool, reason: str = "") -> None:
+        """Once for each change: an outage would fill the log with every frame."""
+        if away and not self._away:
+            log.warning("the cloud does not answer: this machine does", reason=reason)
+        elif self._away and not away:
+            log.info("the cloud answers again")
+        self._away = away
 
     @staticmethod
     def _ends(frame: Frame, seconds: float) -> float:
@@ -247,6 +256,7 @@ class BaiduEngine:
         found = await self._cloud.search(
             jpeg, settings.baidu_group, threshold=settings.baidu_threshold, users=2, within=ends - clock()
         )
+        self._tell(away=False)
         return list(found)
 
     def _told(self, frame: Frame, past: TrackedFace | None, box: Box, number: int, found: list[Match]) -> Look:
