@@ -1,6 +1,8 @@
 """Registration with Baidu's cloud, whole system: the saga, its crash points, later changes, and the reconciler."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from shared.baidu.twin import OURS
 from shared.contracts.people import DeleteStudent, EditStudent, Gender
 from shared.testing import eventually
 from tests.recorded_cloud import RecordedCloud, recorded_cloud
-from tests.systems import a_system, data_url, died, photos, pid, ready_again, rows, web_client
+from tests.systems import a_system, data_url, died, freeze, photos, pid, ready_again, rows, web_client
 
 ADA, BOB = "Jacinda Ardern", "Barack Obama"
 GROUP = "students"
@@ -123,6 +125,38 @@ async def test_a_crash_between_the_cloud_and_the_registry(
         assert "agree" in await reconciled(system, cloud, capsys)
 
 
+async def test_a_registry_that_answers_too_late_still_finds_the_face_in_the_cloud(
+    system: System, cloud: RecordedCloud
+) -> None:
+    """It is frozen while the cloud takes the face in: whether it will write the student nobody knows, so the face
+    stays; when it wakes it writes, once."""
+    async with web_client(system) as web:
+        web.timeout = httpx.Timeout(60)
+        cloud.fail("faceset/user/add", "slow", seconds=1.0)
+        asking = asyncio.create_task(register(web, "s1", ADA))
+        await asked_to_add(cloud, 0)
+        freeze(system, "registry")
+        assert (await asking).status_code == 503
+        assert rows(system, "select 1 from students") == []
+        assert "s1" in cloud.users[GROUP]
+        os.kill(pid(system, "registry"), signal.SIGCONT)
+
+        async def written() -> bool:
+            return tokens(system, "s1") == set(cloud.users[GROUP]["s1"])
+
+        await eventually(written, 20, "the student is written with the face that the cloud has")
+        assert len(rows(system, "select 1 from students")) == 1
+
+
+async def asked_to_add(cloud: RecordedCloud, before: int) -> None:
+    """Return when the cloud is asked to take a face in, beyond the `before` times that it was."""
+
+    async def asked() -> bool:
+        return cloud.calls["faceset/user/add"] > before
+
+    await eventually(asked, 20, "the cloud is asked to add the face")
+
+
 async def crash_while_registering(
     system: System, cloud: RecordedCloud, web: httpx.AsyncClient, num: str, person: str
 ) -> None:
@@ -131,10 +165,7 @@ async def crash_while_registering(
     cloud.fail("faceset/user/add", "slow", seconds=1.0)
     asking = asyncio.create_task(register(web, num, person))
 
-    async def adding() -> bool:
-        return cloud.calls["faceset/user/add"] > before
-
-    await eventually(adding, 20, "the cloud is asked to add the face")
+    await asked_to_add(cloud, before)
     system.children["gateway"].kill()
     with pytest.raises(httpx.HTTPError):
         await asking
