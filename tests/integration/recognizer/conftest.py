@@ -104,10 +104,13 @@ class Window:
             | {"want": want, "question": question}
             | fields
         )
-        assert await self.bus.publish(Turn.subject(GATEWAY, source))
+        await self.ask_for_turn(source)
         return source
 
-    async def result(self, timeout: float = 30) -> Result:
+    async def ask_for_turn(self, source: str) -> None:
+        assert await self.bus.publish(Turn.subject(GATEWAY, source))
+
+    async def result(self, timeout: float = 60) -> Result:
         async with asyncio.timeout(timeout):
             return await self.results.get()
 

@@ -11,6 +11,7 @@ from shared.contracts.gallery import FaceRow, GalleryFaces, GroupUsers, LibraryD
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Ask, Candidate, FaceResult, Frame, Hunt, Question, Result, Verdict
 from shared.runtime import background
+from shared.testing import eventually
 from tests.conftest import Broker
 from tests.integration.recognizer.conftest import Around
 
@@ -71,9 +72,15 @@ async def test_a_restarted_recognizer_is_complete_before_it_takes_a_turn(around:
     around.books.write(**registered(face))
     for owner in range(100, 150):
         around.books.write(users=(GroupUsers.of(1, 3, "g", [UserRow(owner, f"u{owner}")]),))
-    await around.window.show(ada, Question(hunt=WHERE))  # waits for whoever comes
-    async with service(around.settings):
-        result = await around.window.result()
+    source = await around.window.show(ada, Question(hunt=WHERE))
+
+    async def answered() -> bool:
+        """A turn that nobody takes is dropped after a while, so it is asked for again and again."""
+        await around.window.ask_for_turn(source)
+        return not around.window.results.empty()
+
+    async with background(eventually(answered, 60, "an answer")), service(around.settings):
+        result = await around.window.result(60)
         assert result.revision == 51
         assert [candidate.user_id for candidate in result.faces[0].candidates] == ["u1"]
 
