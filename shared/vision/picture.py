@@ -25,6 +25,8 @@ MAX_BYTES: Final = 10_000_000  # Baidu V3: total size below 10 MB (specs §2.5)
 MAX_PIXELS: Final = 25_000_000  # a 24-megapixel camera passes; decoded that is 75 MB
 MIN_SIDE: Final = 40  # below this no face can have the 64 pixels that recognition needs, nor half of them
 
+MAX_SENT_SIDE, MAX_SENT_BYTES = 1920, 1_500_000  # what `fit` makes of it for the bus
+
 FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP")
 # First bytes of what people try to upload as well, so that they can be told what it is.
 OTHERS: Final = (
@@ -113,6 +115,8 @@ class PictureInfo:
     orientation: int
     mode: str
     """Pillow's name of the pixel type as stored: RGB, L, CMYK, RGBA, P, I;16 …"""
+    is_plain: bool
+    """a baseline JPEG in colour or grey, without EXIF"""
 
 
 def inspect(data: bytes, bounds: Bounds = Bounds()) -> PictureInfo:
@@ -179,7 +183,7 @@ def _info(image: Image.Image, bounds: Bounds) -> PictureInfo:
     orientation = _orientation(image)
     if orientation >= 5:
         width, height = height, width
-    return PictureInfo(format_, width, height, orientation, image.mode)
+    return PictureInfo(format_, width, height, orientation, image.mode, _is_plain(image))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -245,14 +249,16 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: Bounds = Bounds()) -> bytes:
+def fit(
+    data: bytes, max_side: int = MAX_SENT_SIDE, max_bytes: int = MAX_SENT_BYTES, bounds: Bounds = Bounds()
+) -> bytes:
     """The photo as a JPEG within these limits, upright, without EXIF. A small plain JPEG comes back as it is.
 
     Decodes everything, so a picture that passes here can be decoded later. Raises a PictureError.
     """
     image = _open(data, bounds)
     info = _info(image, bounds)
-    if not _is_plain(image, info, len(data), max_side, max_bytes):
+    if not fits(info, len(data), max_side, max_bytes):
         image.draft(None, (max_side, max_side))  # a large JPEG can be decoded at a half, a quarter, an eighth
         load(data, image, info)
         return _as_jpeg(upright(flattened(image), info.orientation), max_side, max_bytes)
@@ -260,10 +266,14 @@ def fit(data: bytes, max_side: int = 1920, max_bytes: int = 1_500_000, bounds: B
     return data
 
 
-def _is_plain(image: Image.Image, info: PictureInfo, size: int, max_side: int, max_bytes: int) -> bool:
-    small = size <= max_bytes and max(info.width, info.height) <= max_side
-    baseline = image.format == "JPEG" and not image.info.get("progressive") and info.mode in ("RGB", "L")
-    return small and baseline and not image.info.get("exif")  # phones write where the photo was taken
+def fits(info: PictureInfo, size: int, max_side: int = MAX_SENT_SIDE, max_bytes: int = MAX_SENT_BYTES) -> bool:
+    """Whether `fit` gives a photo of `size` bytes back as it is, if it is whole: it need not be decoded to know."""
+    return info.is_plain and size <= max_bytes and max(info.width, info.height) <= max_side
+
+
+def _is_plain(image: Image.Image) -> bool:
+    baseline = image.format == "JPEG" and not image.info.get("progressive") and image.mode in ("RGB", "L")
+    return baseline and not image.info.get("exif")  # phones write where the photo was taken
 
 
 def _as_jpeg(image: Image.Image, max_side: int, max_bytes: int) -> bytes:

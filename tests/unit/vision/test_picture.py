@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from shared.errors import RollcallError
 from shared.vision import picture
-from shared.vision.picture import Bounds, decode, fit, inspect
+from shared.vision.picture import Bounds, decode, fit, fits, inspect
 
 Photos = dict[str, tuple[bytes, ...]]
 
@@ -232,3 +232,15 @@ def test_every_error_can_cross_the_bus() -> None:
     for error in picture.PictureError.__subclasses__():
         assert RollcallError.by_code[error.code] is error
         assert error("零", "zero", field="img_data").number == error.baidu
+
+
+def test_what_comes_back_as_it_is_can_be_told_from_the_header(photo: Image.Image, jpeg: bytes) -> None:
+    others = [encoded(photo, "PNG"), encoded(photo, "JPEG", progressive=True), encoded(photo.convert("CMYK"), "JPEG")]
+    for data in (jpeg, jpeg[:-200], encoded(photo.convert("L"), "JPEG"), *others):
+        says = fits(inspect(data), len(data))
+        try:
+            assert (fit(data) is data) is says
+        except picture.DamagedPicture:
+            assert says, "only decoding shows it"
+    assert not fits(inspect(jpeg), len(jpeg), max_side=100)
+    assert not fits(inspect(jpeg), len(jpeg), max_bytes=len(jpeg) - 1)

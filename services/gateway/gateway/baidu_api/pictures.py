@@ -4,7 +4,6 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +15,10 @@ from shared.codes import FaceCode
 from shared.contracts.library import App
 from shared.contracts.recognition import Box
 from shared.security import face_token, further_face_token
-from shared.vision.picture import fit, inspect
+from shared.vision.picture import PictureInfo, fit, fits, inspect
 
+QUICK: Final = 512 * 1024
+"""Up to this size a picture is read at once, in a millisecond: a thread may cost five, for Python's lock."""
 _TOKEN: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -39,7 +40,7 @@ class Picture:
 
 
 class Pictures:
-    """Opens them. Decoding takes place in threads."""
+    """Opens them. What takes time is done in threads."""
 
     def __init__(self, loose: LooseFaces, downloads: Downloads) -> None:
         self._loose, self._downloads = loose, downloads
@@ -49,9 +50,10 @@ class Pictures:
         if image.type is ImageType.FACE_TOKEN:
             return await self._known(app, image.content)
         if image.type is ImageType.URL:
-            data = await self._downloads.get(image.content)
-            return await asyncio.to_thread(_made_ready, app, lambda: data)
-        return await asyncio.to_thread(_made_ready, app, lambda: decoded(image.content))
+            return await _ready(app, await self._downloads.get(image.content))
+        if len(image.content) <= QUICK:
+            return await _ready(app, decoded(image.content))
+        return await _ready(app, await asyncio.to_thread(decoded, image.content))
 
     async def _known(self, app: App, token: str) -> Picture:
         if not _TOKEN.fullmatch(token):
@@ -61,9 +63,19 @@ class Pictures:
         return Picture(face.jpeg, token, at=Box(left=left, top=top, width=width, height=height))
 
 
-def _made_ready(app: App, read: Callable[[], bytes]) -> Picture:
-    data = read()
-    jpeg, info = fit(data), inspect(data)
+async def _ready(app: App, data: bytes) -> Picture:
+    if len(data) <= QUICK and fits(info := inspect(data), len(data)):
+        return _named(app, data, data, info)
+    return await asyncio.to_thread(_made_ready, app, data)
+
+
+def _made_ready(app: App, data: bytes) -> Picture:
+    info = inspect(data)
+    return _named(app, data, data if fits(info, len(data)) else fit(data), info)
+
+
+def _named(app: App, data: bytes, jpeg: bytes, info: PictureInfo) -> Picture:
+    """`jpeg` may be damaged where it is the picture as it was sent: the recognizer decodes it, and says so."""
     return Picture(jpeg, face_token(app.token_key.get_secret_value(), data), info.width, info.height)
 
 
@@ -73,9 +85,15 @@ def decoded(text: str) -> bytes:
     if text.startswith("data:"):
         raise refused(FaceCode.IMAGE)
     try:
-        data = base64.b64decode(text.strip().replace("\r", "").replace("\n", "").replace(" ", "+"), validate=True)
+        data = base64.b64decode(_in_one_line(text), validate=True)
     except (binascii.Error, ValueError):
         raise refused(FaceCode.IMAGE_CHECK_FAIL) from None
     if not data:
         raise refused(FaceCode.IMAGE_CHECK_FAIL)
     return data
+
+
+def _in_one_line(text: str) -> str:
+    if not any(char in text for char in "\r\n "):
+        return text
+    return text.strip().replace("\r", "").replace("\n", "").replace(" ", "+")
