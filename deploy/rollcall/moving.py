@@ -112,8 +112,9 @@ async def _face_line(bus: Bus, writer: Writer, app_id: int, name: FaceName) -> F
 
 
 async def import_file(data: Path, path: Path, app: str, ask: Ask) -> None:
-    """Everything of the file into an app, one after another, so that users keep their order. What is there already stays: an import that was cut off is simply begun
-    again. Raises CannotStart at the end if anything could not be taken in."""
+    """Everything of the file into an app, one after another, so that users keep their order. What is there already
+    stays: an import that was cut off is simply begun again. Raises CannotStart at the end if anything could not be
+    taken in."""
     try:
         with reading(path) as reader:
             if reader.is_sealed:
