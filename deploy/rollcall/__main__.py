@@ -199,7 +199,7 @@ def baidu() -> None:
 @click.option("--group", envvar="ROLLCALL_BAIDU_GROUP", default="students", show_default=True, help="The cloud's.")
 @click.option("--apply", is_flag=True, help="Make the cloud equal to the registry. Without it nothing is changed.")
 @click.option("--upload", is_flag=True, help="Also send photos that were never there: their owners must have agreed.")
-@click.option("--foreign", is_flag=True, help="Also delete users there that Rollcall did not make.")
+@click.option("--foreign", is_flag=True, help="Also change and delete users there that Rollcall did not make.")
 def baidu_reconcile(
     data: Path,
     api_key: str,

@@ -36,7 +36,7 @@ class Difference(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Options:
     """`apply`: mend. `upload`: also send photos that were never in the cloud, for which consent must be there.
-    `foreign`: also delete users that Rollcall did not make. `grace_s`: see GRACE_S."""
+    `foreign`: also change and delete users that Rollcall did not make. `grace_s`: see GRACE_S."""
 
     group: str = STUDENTS_GROUP
     apply: bool = False
@@ -112,7 +112,7 @@ async def _mend(bus: Bus, cloud: Cloud, num: str, kind: Difference, options: Opt
         await drop_user(cloud, options.group, num)
         return "deleted there"
     try:
-        mended = await make_equal(bus, cloud, options.group, num, truth, upload=options.upload)
+        mended = await make_equal(bus, cloud, options.group, num, truth, upload=options.upload, foreign=options.foreign)
     except CloudRefused as error:
-        return f"refused by the cloud: {error.en}"
+        return f"left: {error.en}"
     return "mended" if mended else "left: its photos were never there; --upload sends them, if the people agreed"

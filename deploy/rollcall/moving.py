@@ -368,7 +368,7 @@ class Move:
         form |= {"gender": student.gender.value, "consent": "yes"}
         answer = await self.web.post("/register", data=form, files={"photo": ("photo.jpg", pictures[0])})
         if answer.status_code != 303:
-            return "refused: the registration did not accept it"
+            return "refused: the registration does not take it (the photo, the class, or no consent to the cloud)"
         for jpeg in pictures[1:]:
             await self._add(STUDENTS_GROUP, student.num, "", jpeg)
         return "registered as a student"

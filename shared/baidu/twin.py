@@ -42,15 +42,25 @@ async def tokens_of(cloud: Cloud, group: str, num: str) -> set[str]:
     return {face.face_token for face in await cloud.faces(group, num, within=PATIENCE_S)}
 
 
-async def make_equal(bus: Bus, cloud: Cloud, group: str, num: str, truth: Truth, *, upload: bool) -> bool:
+async def is_ours(cloud: Cloud, group: str, num: str) -> bool:
+    """Whether Rollcall made this user. Raises CloudRefused 223103 when there is none."""
+    return await cloud.user_info(group, num, within=PATIENCE_S) == OURS
+
+
+async def make_equal(
+    bus: Bus, cloud: Cloud, group: str, num: str, truth: Truth, *, upload: bool, foreign: bool = False
+) -> bool:
     """Give the cloud what the registry has under this number, and no more; whether anything had to be done.
 
     `upload`: also photos that were never there. Without it only photos that the cloud once took are given to it, since
-    only their owners were asked. Surplus goes first, so that nobody is taken for somebody else in between. Raises
-    CloudRefused (a photo is not good enough for the cloud), CloudAway, Unavailable; to begin again is safe.
+    only their owners were asked. `foreign`: also take faces from a user that Rollcall did not make. Surplus goes first,
+    so that nobody is taken for somebody else in between. Raises CloudRefused (the user is not ours, a photo is not good
+    enough for the cloud), CloudAway, Unavailable; to begin again is safe.
     """
     there = await tokens_of(cloud, group, num)
     surplus, missing = there - set(truth.faces), set(truth.faces) - there
+    if surplus and not foreign and not await is_ours(cloud, group, num):
+        raise CloudRefused("云端该用户不是 Rollcall 建立的", "the cloud's user of this number was not made by Rollcall")
     if surplus and surplus == there:
         await drop_user(cloud, group, num)
     else:

@@ -16,7 +16,7 @@ class CloudFace(Message):
 
 class PutInCloud(Command[CloudFace]):
     """First step of a registration: the face under a student number that nobody has. What a crashed registration left
-    under it is removed. Errors: Conflict (the number is taken), CloudRefused, CloudAway."""
+    under it is removed. Errors: Conflict (the number is taken, here or there), CloudRefused, CloudAway."""
 
     subject: ClassVar[str] = "cmd.recognizer.put_in_cloud"
     timeout: ClassVar[float] = 10.0
@@ -26,7 +26,8 @@ class PutInCloud(Command[CloudFace]):
 
 
 class TakeFromCloud(Command[Done]):
-    """Undo PutInCloud: this face only. It is done when it is not there. Errors: CloudAway."""
+    """Undo PutInCloud: this face only. It is done when it is not there, and the faces of whom the registry has under the
+    number are. Errors: CloudAway, CloudRefused."""
 
     subject: ClassVar[str] = "cmd.recognizer.take_from_cloud"
     timeout: ClassVar[float] = 10.0

@@ -15,6 +15,8 @@ from rollcall.local import System
 from rollcall.office import bus_of
 from shared.baidu.client import CloudSettings
 from shared.baidu.twin import OURS
+from shared.bus import connect
+from shared.contracts.cloud import TakeFromCloud
 from shared.contracts.people import DeleteStudent, EditStudent, Gender
 from shared.testing import eventually
 from tests.recorded_cloud import RecordedCloud, recorded_cloud
@@ -91,6 +93,10 @@ async def test_a_student_is_in_both_or_in_none(system: System, cloud: RecordedCl
         assert "s2" not in cloud.users[GROUP]
         assert len(rows(system, "select 1 from students")) == 1
 
+        cloud.users[GROUP]["s3"], cloud.infos["s3"] = {"e" * 32: b"from before Rollcall"}, "VIP"
+        assert "百度云中已有此学号的用户" in (await register(web, "s3", BOB)).text
+        assert cloud.users[GROUP]["s3"] == {"e" * 32: b"from before Rollcall"}
+
 
 async def test_two_who_want_one_number_at_once(system: System, cloud: RecordedCloud) -> None:
     """Both faces enter the cloud before the registry decides; the loser's is taken out again."""
@@ -101,6 +107,17 @@ async def test_two_who_want_one_number_at_once(system: System, cloud: RecordedCl
         assert cloud.calls["faceset/user/add"] == 2, "both were in the cloud"
         await in_cloud(cloud, system, "s1")
         assert len(cloud.users[GROUP]["s1"]) == 1
+
+
+async def test_undoing_one_registration_mends_what_it_did_to_another(system: System, cloud: RecordedCloud) -> None:
+    """The slower of two took the faster one's face for left over, before the registry knew of it."""
+    async with web_client(system) as web:
+        assert (await register(web, "s1", ADA)).status_code == 303
+    mine = cloud.users[GROUP].pop("s1")
+    cloud.users[GROUP]["s1"] = {"e" * 32: b"the slower one's"}
+    async with connect(system.running.nats_url, "gateway", system.keys.broker["gateway"]) as bus:
+        await bus.ask(TakeFromCloud(num="s1", token="e" * 32))
+    assert cloud.users[GROUP]["s1"] == mine
 
 
 async def test_a_crash_between_the_cloud_and_the_registry(
@@ -226,6 +243,10 @@ async def test_every_difference_is_listed_and_mended_as_far_as_was_allowed(
     listed = await reconciled(system, cloud, capsys)
     for line in ("s1", "not in the cloud"), ("s2", "other faces"), ("visitor", "not made by Rollcall"):
         assert any(row.startswith(line[0]) and line[1] in row for row in listed.splitlines())
+    cloud.infos["s2"] = "VIP"
+    assert "was not made by Rollcall" in await reconciled(system, cloud, capsys, apply=True)
+    assert "f" * 32 in users["s2"]
+    cloud.infos["s2"] = OURS
     mended = await reconciled(system, cloud, capsys, apply=True)
     assert users["s1"] == lost
     assert set(users["s2"]) == tokens(system, "s2")

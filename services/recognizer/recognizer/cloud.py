@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 
 from shared.baidu.client import Cloud
-from shared.baidu.twin import OURS, PATIENCE_S, drop_face, drop_user, make_equal, tokens_of, truth_of
+from shared.baidu.twin import OURS, PATIENCE_S, drop_face, drop_user, is_ours, make_equal, tokens_of, truth_of
 from shared.bus import Bus
 from shared.bus.topology import CLOUD_CONSUMER, EVENTS
 from shared.contracts.base import ContractError, Done
@@ -52,13 +52,21 @@ class CloudDesk:
         if (await truth_of(self._bus, asked.num)).faces:
             raise Conflict("学号已被注册", "the student number is already taken", field="num")
         if await tokens_of(self._cloud, self._group, asked.num):
+            if not await is_ours(self._cloud, self._group, asked.num):
+                raise Conflict(
+                    "百度云中已有此学号的用户，请联系管理员", "the cloud has a user of this number", field="num"
+                )
             log.info("left over from a registration that did not end: removed", num=asked.num)
             await drop_user(self._cloud, self._group, asked.num)
         return await self._cloud.add(asked.jpeg, self._group, asked.num, OURS, within=PATIENCE_S)
 
     async def take(self, asked: TakeFromCloud) -> Done:
-        """Raises CloudAway."""
+        """Raises CloudAway. If somebody else has the number, their faces may have been taken for left over: they are
+        put back."""
         await drop_face(self._cloud, self._group, asked.num, asked.token)
+        truth = await truth_of(self._bus, asked.num)
+        if truth.faces:
+            await make_equal(self._bus, self._cloud, self._group, asked.num, truth, upload=False)
         return Done()
 
     # ---- later changes
