@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from shared.baidu.client import Cloud
-from shared.baidu.replies import FACE_MISSING, USER_MISSING
+from shared.baidu.replies import FACE_EXISTS, FACE_MISSING, USER_MISSING
 from shared.bus import Bus
 from shared.contracts.library import STUDENTS_GROUP
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
@@ -78,7 +78,12 @@ async def _add(bus: Bus, cloud: Cloud, group: str, num: str, truth: Truth, token
         return False
     if not face.jpeg:
         raise CloudRefused("没有保存照片，无法上传", "the photo was not kept, so the cloud cannot have it")
-    given = await cloud.add(face.jpeg, group, num, OURS, within=PATIENCE_S)
+    try:
+        given = await cloud.add(face.jpeg, group, num, OURS, within=PATIENCE_S)
+    except CloudRefused as error:
+        if error.number == FACE_EXISTS and token in await tokens_of(cloud, group, num):
+            return False  # somebody else who mends was faster
+        raise
     await bus.ask(NameFace(app_id=truth.app_id, face_id=truth.faces[token], token=given))
     return True
 

@@ -26,8 +26,8 @@ class PutInCloud(Command[CloudFace]):
 
 
 class TakeFromCloud(Command[Done]):
-    """Undo PutInCloud: this face only. It is done when it is not there, and the faces of whom the registry has under the
-    number are. Errors: CloudAway, CloudRefused."""
+    """Undo PutInCloud: this face only. It is done when it is not there, and the faces of the student who has the number
+    are. Errors: CloudAway, CloudRefused."""
 
     subject: ClassVar[str] = "cmd.recognizer.take_from_cloud"
     timeout: ClassVar[float] = 10.0
