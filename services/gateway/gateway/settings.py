@@ -20,3 +20,5 @@ class GatewaySettings(Settings):
     """hosts that the face API may fetch `image_type=URL` pictures from: see gateway.baidu_api.downloads; empty: none"""
     frame_interval_ms: int = 200
     """the shortest time between two frames of one stream"""
+    register_challenge: bool = False
+    """True: a student who registers must do before the camera what the page asks; a still picture is not accepted"""

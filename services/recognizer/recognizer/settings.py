@@ -20,6 +20,10 @@ class RecognizerSettings(Settings):
     liveness: Literal["NONE", "LOW", "NORMAL", "HIGH"] = "NONE"
     """what a single picture must show of life, in Baidu's levels. Off: the network that ships lets printed photos pass
     (docs/models/liveness.md), and a check that does not hold would only be trusted"""
+    liveness_motion: Literal["off", "refuse-fake", "require-live"] = "off"
+    """what a face on a stream must show by its motion (docs/models/liveness.md). "refuse-fake": a face is named after
+    a second and a half, unless it has moved as a photo does; one that holds still is let through. "require-live":
+    nobody is named before a turn of the head has shown that it is one; single pictures are not accepted then"""
     look_ahead: int = 2
     """turns taken at once: while one is computed, the next one's frame is fetched"""
 
@@ -47,11 +51,13 @@ class RecognizerSettings(Settings):
     """turns taken at once with engine `baidu`: most of their time they wait for the network"""
 
     @model_validator(mode="after")
-    def _keys(self) -> Self:
+    def _fits(self) -> Self:
         if self.engine == "baidu" and not all(
             map(SecretStr.get_secret_value, (self.baidu_api_key, self.baidu_secret_key))
         ):
             raise ValueError("engine baidu needs ROLLCALL_BAIDU_API_KEY and ROLLCALL_BAIDU_SECRET_KEY")
+        if self.engine == "baidu" and self.liveness_motion != "off":
+            raise ValueError("liveness_motion is judged by engine local only; baidu has ROLLCALL_BAIDU_LIVENESS")
         return self
 
     @property

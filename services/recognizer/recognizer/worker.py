@@ -79,7 +79,7 @@ class Worker:
     async def _answer(self, turn: Msg, gateway: str, frame: Frame) -> None:
         """Events first, on disk; then the turn is over; then the result: so the gateway's next turn for this source
         is never refused, and a crash in between costs one picture, never a punch."""
-        if frame.want is not Want.IDENTIFY:
+        if frame.want in (Want.ANSWER, Want.ENROL):
             async with background(self._keep(turn, frame.deadline)):
                 outcome = await self._outcome(frame)
         else:

@@ -156,7 +156,7 @@ def cut_out(picture: Pixels, box: Box) -> bytes:
 
 
 class BaiduEngine:
-    """Questions (Want.ANSWER) are the local engine's in any case; so is finding faces. With fall-back it also answers
+    """Questions and challenges are the local engine's in any case; so is finding faces. With fall-back it also answers
     when the cloud does not, and says so in `Result.engine`."""
 
     def __init__(self, settings: RecognizerSettings, local: LocalEngine, cloud: Cloud) -> None:
@@ -182,7 +182,7 @@ class BaiduEngine:
         await self._local.reset()
 
     async def answer(self, frame: Frame) -> Outcome:
-        if frame.want is Want.ANSWER:
+        if frame.want not in (Want.IDENTIFY, Want.ENROL):
             return await self._local.answer(frame)
         started = time.perf_counter()
         work = self._enrolment if frame.want is Want.ENROL else self._identification
@@ -273,7 +273,7 @@ class BaiduEngine:
         )
         if person is None:
             return Look(FaceResult(box=box, verdict=Verdict.UNKNOWN), decision.face)
-        event = event_of(frame, decision, score) if decision.news else None
+        event = event_of(frame, decision) if decision.news else None
         return Look(identified(decision.face, person), decision.face, event)
 
     def _remembered(self, past: TrackedFace | None, box: Box, frame: Frame) -> Look:
