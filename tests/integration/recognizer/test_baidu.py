@@ -249,8 +249,8 @@ async def test_nobody_registers_while_the_cloud_is_away(around: Around, cloud: R
 
 async def test_a_slow_registration_keeps_its_turn(around: Around, cloud: RecordedCloud, photos: Photos) -> None:
     async with door(around, cloud):
-        cloud.fail("detect", "slow", seconds=1.8)
-        cloud.fail("search", "slow", seconds=1.8)
+        cloud.fail("detect", "slow", seconds=1.3)
+        cloud.fail("search", "slow", seconds=1.3)
         source = await around.window.show(photos["Jacinda Ardern"][0], want=Want.ENROL, max_faces=2, may_leave=True)
         assert one(await around.window.result()).verdict is Verdict.MEASURED
     assert around.window.handed_out.count(source) == 1
