@@ -117,6 +117,13 @@ def test_the_engine_needs_keys_and_shows_none() -> None:
     assert "a-secret" not in f"{settings!r} {settings.cloud!r}"
 
 
+def test_what_the_cloud_cannot_judge_is_not_promised() -> None:
+    keys = {"engine": "baidu", "baidu_api_key": "k", "baidu_secret_key": "s", "nats_password": "p"}
+    assert RecognizerSettings.model_validate(keys).turns == 16
+    with pytest.raises(ValueError, match="engine local only"):
+        RecognizerSettings.model_validate(keys | {"liveness_motion": "require-live"})
+
+
 def test_the_door_never_waits_until_its_turn_is_given_away() -> None:
     with pytest.raises(ValueError, match="baidu_answer_s"):
         RecognizerSettings(nats_password="p", baidu_answer_s=2.0)  # type: ignore[arg-type]
