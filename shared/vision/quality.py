@@ -18,6 +18,7 @@ __all__ = [
     "blur",
     "check",
     "completeness",
+    "compression",
     "illumination",
     "measure",
     "roll",

@@ -29,12 +29,12 @@ def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=error_handlers())
     app.state.gateway = gateway
     app.state.site = site = Site(gateway, rates or Rates())
+    app.include_router(face_api(gateway.face_api))  # first: programs call more often than people
     for router in (kiosk_pages(), live_pages(), office_pages(), health_pages()):
         app.include_router(router)
     # A terminal shows its token in the hello, a page its origin: the stream checks both itself.
     app.include_router(stream_api(gateway), dependencies=[Depends(open_to_all)])
     app.include_router(terminal_api(gateway))
-    app.include_router(face_api(gateway.face_api))
     app.include_router(rest_api(gateway.bus))
     app.mount("/static", site.statics, name="static")
     for layer in (LastResort, BodyLimit, HeadAsGet, SecurityHeaders):  # the last one is the outermost

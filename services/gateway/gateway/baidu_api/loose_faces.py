@@ -44,6 +44,7 @@ class LooseFaces:
         self._bus, self._clock, self._room = bus, clock, room
         self._faces: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
         self._size = 0
+        self._dropped = 0
         self._waiting: asyncio.Queue[KeepFace] = asyncio.Queue(MAX_WAITING)
 
     def remember(self, app: App, token: str, face: StoredFace) -> None:
@@ -56,7 +57,7 @@ class LooseFaces:
         try:
             self._waiting.put_nowait(KeepFace(app_id=app.app_id, token=token, face=face))
         except asyncio.QueueFull:
-            log.warning("face token not kept by the registry: too many are waiting")
+            self._dropped += 1
 
     async def find(self, app: App, token: str) -> StoredFace:
         """Kept or registered. Raises 222209, Unavailable."""
@@ -76,6 +77,7 @@ class LooseFaces:
                     command = await self._waiting.get()
                 await self._hand_over(command)
             self._forget_old()
+            self._tell_dropped()
 
     async def _hand_over(self, command: KeepFace) -> None:
         try:
@@ -88,6 +90,12 @@ class LooseFaces:
         now = self._clock()
         while self._faces and now - next(iter(self._faces.values())).since >= LOOSE_FOR_S:
             self._drop(next(iter(self._faces)))
+
+    def _tell_dropped(self) -> None:
+        """Once for all that were dropped while the queue was full."""
+        if self._dropped and self._waiting.empty():
+            log.warning("face tokens known to this gateway only: too many at once", count=self._dropped)
+            self._dropped = 0
 
     def _put(self, key: tuple[int, str], kept: _Kept) -> None:
         self._drop(key)

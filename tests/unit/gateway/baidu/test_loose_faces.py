@@ -1,6 +1,9 @@
 """Tokens of faces that are not registered: bounded, for an hour, shared through the registry."""
 
+from typing import Any
+
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.baidu_api.loose_faces import AGAIN_S, MAX_WAITING, LooseFaces
 from shared.contracts.library import LOOSE_FOR_S, App, KeepFace, StoredFace
@@ -88,9 +91,18 @@ async def test_memory_is_bounded(library: LibraryDouble, app: App) -> None:
         loose.remember(app, token(number), FACE)
     assert len(loose._faces) == 10
     assert loose._waiting.qsize() == MAX_WAITING
-    assert await loose.find(app, token(MAX_WAITING + 19)) == FACE
+    with capture_logs() as logged:
+        async with background(loose.keep()):
+            await eventually(lambda: _told(logged), what="that some were dropped is said once")
+    assert [line["count"] for line in logged] == [20]
+    assert await loose.find(app, token(MAX_WAITING + 19)) == FACE, "in memory"
+    assert await loose.find(app, token(0)) == FACE, "at the registry"
     with pytest.raises(InvalidInput):
-        await loose.find(app, token(0))
+        await loose.find(app, token(MAX_WAITING + 1))
+
+
+async def _told(logged: list[Any]) -> bool:
+    return bool(logged)
 
 
 async def test_old_pictures_are_forgotten(library: LibraryDouble, app: App) -> None:

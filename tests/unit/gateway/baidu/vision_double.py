@@ -21,7 +21,7 @@ from shared.contracts.recognition import (
     Want,
 )
 
-MODEL = "sface-2021dec/1"
+MODEL = "sface-2021dec/2"
 OPEN = Covered(left_eye=0, right_eye=0, nose=0, mouth=0, left_cheek=0, right_cheek=0, chin_contour=0.125)
 GOOD = Measured(
     probability=1,
