@@ -13,6 +13,10 @@ from pydantic import AwareDatetime, Field
 from shared.contracts.base import MAX_TOKEN, ContractError, Event, Message, Signal, new_id, now, token
 from shared.contracts.people import Person
 
+LOCAL = "local"
+BAIDU = "baidu"
+"""Engines: the networks of this machine, Baidu's cloud."""
+
 
 class SourceKind(StrEnum):
     """Who sends the frames."""
@@ -308,6 +312,8 @@ class Frame(Message):
     max_faces: int = Field(default=1, ge=1, le=120)
     question: Question | None = None
     """of Want.ANSWER"""
+    may_leave: bool = False
+    """of Want.ENROL: the person agreed that the picture goes to the cloud that recognises (engine `baidu`)"""
     jpeg: bytes = Field(min_length=4, max_length=3_500_000)
     track: Track = Track()
 
@@ -376,6 +382,8 @@ class Result(Signal):
     revision: int = 0
     """the library revision that was searched"""
     took_ms: float = 0.0
+    engine: str = LOCAL
+    """who answered: LOCAL, or BAIDU"""
 
     @staticmethod
     def subject_for(gateway: str, source: str) -> str:
@@ -417,6 +425,8 @@ class RecognizerAlive(Signal):
     recognizer: str
     revision: int
     leaving: bool = False
+    engine: str = LOCAL
+    """LOCAL, or BAIDU: pictures leave for the cloud, which people must have agreed to"""
 
     @staticmethod
     def subject_for(recognizer: str) -> str:

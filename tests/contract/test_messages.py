@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 import shared.contracts
-from shared.contracts import attendance, devices, feed, gallery, library, office, people, recognition
+from shared.contracts import attendance, cloud, devices, feed, gallery, library, moving, office, people, recognition
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -87,6 +87,10 @@ MEASURED = recognition.Measured(
 )
 CANDIDATE = recognition.Candidate(group_id="students", user_id="2026_007", user_info="Ada", score=91.5)
 WHOSE = {"app_id": 1, "group_id": "g1", "user_id": "u1"}
+FACE_NAME = moving.FaceName(face_id=2, token=TOKEN)
+USER_COPY = moving.UserCopy(
+    row=4, group_id="students", user_id="2026_007", user_info="Ada", person=ADA, faces=(FACE_NAME,)
+)
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
 DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT)
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
@@ -162,7 +166,25 @@ SAMPLES: list[Message] = [
     COVERED,
     MEASURED,
     CANDIDATE,
-    people.StudentChanged(**FACT, student_id=7, change="edited", by="office"),
+    people.StudentChanged(**FACT, student_id=7, change="edited", by="office", num="2026_007", num_before="2025_007"),
+    cloud.CloudFace(token=TOKEN),
+    cloud.PutInCloud(num="2026_007", jpeg=b"\xff\xd8\xff\xd9"),
+    cloud.TakeFromCloud(num="2026_007", token=TOKEN),
+    FACE_NAME,
+    USER_COPY,
+    moving.UserCopies(app_id=1, users=(USER_COPY,)),
+    moving.CopyUsers(app="default", group_id="students", user_id="2026_007", after=3, limit=10),
+    moving.FaceCopy(
+        token=TOKEN,
+        model="m/1",
+        embedding=EMBEDDING,
+        box=(1, 2, 3, 4),
+        jpeg=b"\xff\xd8\xff\xd9",
+        created_at=AT,
+        own=False,
+    ),
+    moving.GetFaceCopy(app_id=1, face_id=2),
+    moving.NameFace(app_id=1, face_id=2, token=TOKEN),
     BOX,
     LIFE,
     TRACKED,
@@ -183,6 +205,7 @@ SAMPLES: list[Message] = [
         max_faces=3,
         jpeg=b"\xff\xd8\xff\xd9",
         track=TRACK,
+        may_leave=True,
     ),
     recognition.Result(
         frame_id="f",
@@ -196,6 +219,7 @@ SAMPLES: list[Message] = [
         recognizer="r1",
         revision=9,
         took_ms=12.5,
+        engine=recognition.BAIDU,
     ),
     recognition.Identified(
         **FACT,
@@ -207,7 +231,7 @@ SAMPLES: list[Message] = [
         captured_at=AT,
         score=91.5,
     ),
-    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True),
+    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True, engine=recognition.BAIDU),
     RECORDED,
     REPEATED,
     PUNCH_ROW,

@@ -87,12 +87,13 @@ async def register(request: Request, site: TheSite) -> Response:
 async def _enrol(form: FormData, fields: Mapping[str, str], site: Site, words: Words) -> Enrolled:
     """Register what the form says. Raises RegistrationRefused."""
     empty = _empty(form, fields)
-    if gaps := _gaps(empty, fields, words):
+    recognition = site.gateway.recognition
+    if gaps := _gaps(empty, fields, words, pictures_leave=recognition.pictures_leave):
         raise RegistrationRefused("register.missing", gaps, empty)
     try:
         student, picture = read_student(fields), await _picture(form, fields)
         _check_proof(site, picture, fields.get("proof", ""), words)
-        return await site.gateway.recognition.enrol(student, picture)
+        return await recognition.enrol(student, picture, may_leave=_agreed(fields, "cloud_consent"))
     except FieldsRefused as error:
         raise RegistrationRefused(
             "register.wrong", [words(f"rule.{name}") for name in error.fields], error.fields
@@ -118,13 +119,20 @@ def _empty(form: FormData, fields: Mapping[str, str]) -> list[str]:
     return names if has_picture else [*names, "photo"]
 
 
-def _gaps(empty: list[str], fields: Mapping[str, str], words: Words) -> list[str]:
-    """What is missing, in words: fields, and the consent that our page asks for. The seed's own form does not know
-    that question; whoever posts it has asked on paper."""
+def _gaps(empty: list[str], fields: Mapping[str, str], words: Words, *, pictures_leave: bool) -> list[str]:
+    """What is missing, in words: fields, and the consents that our page asks for. The seed's own form does not know
+    the first question; whoever posts it has asked on paper. Nothing goes to the cloud without a yes to the second."""
     listed = words("list.comma").join(words(f"field.{name}") for name in empty)
     gaps = [words("register.empty", fields=listed)] if empty else []
-    refused = "consent_asked" in fields and fields.get("consent") != "yes"
-    return [*gaps, words("register.consent_needed")] if refused else gaps
+    if "consent_asked" in fields and not _agreed(fields, "consent"):
+        gaps.append(words("register.consent_needed"))
+    if pictures_leave and not _agreed(fields, "cloud_consent"):
+        gaps.append(words("register.cloud_consent_needed"))
+    return gaps
+
+
+def _agreed(fields: Mapping[str, str], consent: str) -> bool:
+    return fields.get(consent) == "yes"
 
 
 def _upload(form: FormData) -> UploadFile | None:
@@ -161,7 +169,9 @@ def _form(
         "register.html",
         refused.status if refused else 200,
         typed=typed(fields),
-        consent=fields.get("consent") == "yes",
+        consent=_agreed(fields, "consent"),
+        cloud_consent=_agreed(fields, "cloud_consent"),
+        pictures_leave=site.gateway.recognition.pictures_leave,
         photo=photo if keep and len(photo) <= KEPT_PHOTO else "",
         proof=fields.get("proof", "")[:200] if keep else "",
         challenge=site.gateway.settings.register_challenge,

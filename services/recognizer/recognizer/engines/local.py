@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from recognizer.settings import RecognizerSettings
 from shared.contracts.gallery import LibraryDelta
 from shared.contracts.people import Person
 from shared.contracts.recognition import (
+    LOCAL,
     NO_FACE,
     NOT_ALIVE,
     SEVERAL_FACES,
@@ -40,6 +42,7 @@ from shared.vision.engine import EngineSettings, Face, FaceEngine
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
 from shared.vision.quality import Limits, check
+from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 
 T = TypeVar("T")
@@ -68,6 +71,10 @@ class LocalEngine:
         self._threshold = lru_cache(maxsize=64)(self._threshold_of)
 
     @property
+    def name(self) -> str:
+        return LOCAL
+
+    @property
     def revision(self) -> int:
         return self._index.revision
 
@@ -91,6 +98,10 @@ class LocalEngine:
             return self._outcome(frame, started, looks, seen.size, seen.problem)
 
         return await self._run(answer)
+
+    async def find(self, frame: Frame) -> "Sight":
+        """Where faces are, and which of them the door could use: no embedding, no search. Raises PictureError."""
+        return await self._run(lambda: self._find(frame))
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -124,6 +135,11 @@ class LocalEngine:
             looks = self._look(frame, faces)
             track = Track(faces=tuple(look.tracked for look in looks if look.tracked))
         return self._outcome(frame, started, looks, size, None if looks else NO_FACE, track)
+
+    def _find(self, frame: Frame) -> "Sight":
+        picture = decode(frame.jpeg)
+        faces = self._vision.analyze(picture, max_faces=frame.max_faces, fields=vision.Fields.NONE, embed=False)
+        return Sight(picture, tuple((_box(face.box), self._problems(face, TO_IDENTIFY)) for face in faces))
 
     def _fields(self, frame: Frame) -> vision.Fields:
         life = vision.Fields.NONE if self._settings.liveness == "NONE" else vision.Fields.LIVENESS
@@ -210,8 +226,8 @@ class LocalEngine:
         if person is None:
             verdict = Verdict.PENDING if decision.pending else Verdict.UNKNOWN
             return Look(FaceResult(box=face.box, verdict=verdict, problems=problems), face)
-        event = _event(frame, decision) if decision.news else None
-        return Look(_identified(face, person), face, event)
+        event = event_of(frame, decision) if decision.news else None
+        return Look(identified(face, person), face, event)
 
     def _still_there(self, past: TrackedFace, box: Box, frame: Frame, life: Life | None) -> "Look":
         """Answered from the track: the face has not moved since it was reported a moment ago."""
@@ -220,7 +236,7 @@ class LocalEngine:
         person = self._person(past.reported_id)
         if person is None:
             return Look(FaceResult(box=box, verdict=Verdict.UNKNOWN))
-        return Look(_identified(face, person), face)
+        return Look(identified(face, person), face)
 
     def _life(self, frame: Frame, past: TrackedFace | None, face: Face) -> Life | None:
         """What the motion of a streamed face says; None where nobody asks."""
@@ -267,6 +283,14 @@ class LocalEngine:
         return threshold_for(fpir, faces, self._vision.model_id)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A BGR picture H×W×3 and its faces: where, and why they cannot be used."""
+
+    picture: Pixels
+    faces: tuple[tuple[Box, tuple[Problem, ...]], ...]
+
+
 class Look:
     """The answer about one face, its continued track, and the event if it is news."""
 
@@ -283,11 +307,12 @@ def _unusable(box: Box, problems: tuple[Problem, ...], past: TrackedFace | None,
     )
 
 
-def _identified(face: TrackedFace, person: Person) -> FaceResult:
+def identified(face: TrackedFace, person: Person) -> FaceResult:
+    """The answer about a face whose owner is known."""
     return FaceResult(box=face.box, verdict=Verdict.IDENTIFIED, person=person, score=face.score, event_id=face.event_id)
 
 
-def _event(frame: Frame, decision: Decision) -> Identified:
+def event_of(frame: Frame, decision: Decision) -> Identified:
     """The same frame gives the same event id, so a turn that is worked on twice is one punch."""
     return Identified(
         event_id=decision.face.event_id,

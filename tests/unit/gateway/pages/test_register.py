@@ -94,6 +94,31 @@ async def test_consent_is_needed(browser: httpx.AsyncClient, gateway: GatewayDou
     assert not gateway.recognition.enrolled
 
 
+async def test_the_cloud_is_only_spoken_of_where_pictures_go_there(
+    browser: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    assert "百度" not in (await browser.get("/register")).text
+    gateway.recognition.pictures_leave = True
+    page = (await browser.get("/register")).text
+    assert 'name="cloud_consent"' in page
+    assert "我同意将我的人脸照片和学号发送到百度云" in page
+    assert "不外传" not in page
+
+
+@pytest.mark.parametrize("given", [{}, {"cloud_consent": "no"}, {"cloud_consent": ""}])
+async def test_nothing_goes_to_the_cloud_without_a_consent_of_its_own(
+    browser: httpx.AsyncClient, gateway: GatewayDouble, given: dict[str, str]
+) -> None:
+    """The seed's own form included, which knows no consent at all."""
+    gateway.recognition.pictures_leave = True
+    answer = await browser.post("/register", data={**FORM, **given})
+    assert "请阅读并勾选“同意照片发送到百度云”" in answer.text
+    assert not gateway.recognition.enrolled
+    answer = await browser.post("/register", data={**FORM, "cloud_consent": "yes"})
+    assert answer.status_code == 303
+    assert gateway.recognition.enrolled
+
+
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [
