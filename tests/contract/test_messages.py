@@ -24,10 +24,35 @@ BOX = recognition.Box(left=1.5, top=2, width=30, height=40)
 EMBEDDING = bytes(range(16))
 FACT = {"event_id": "e" * 32, "occurred_at": AT}
 PROBLEM = recognition.Problem(code=222202, zh="没有看到人脸", en="no face")
+LIFE = recognition.LifeLook(at=AT, points=bytes(256), eyes=0.25)
 TRACKED = recognition.TrackedFace(
-    box=BOX, seen_at=AT, votes=(0, 7, 7), looked_at=AT, score=91.5, reported_id=7, reported_at=AT, event_id="f-0"
+    box=BOX,
+    seen_at=AT,
+    votes=(0, 7, 7),
+    looked_at=AT,
+    score=91.5,
+    reported_id=7,
+    reported_at=AT,
+    event_id="f-0",
+    life=(LIFE,),
+    alive_at=AT,
+    likeness=EMBEDDING,
 )
-TRACK = recognition.Track(faces=(TRACKED,))
+REST = recognition.Rest(yaw=1.5, pitch=-2, eyes=0.25, mouth=0.05)
+CHALLENGE = recognition.Challenge(
+    actions=(recognition.Action.NOD, recognition.Action.OPEN_MOUTH),
+    step=recognition.Step.WAITING,
+    done=1,
+    stage=0,
+    since=AT,
+    seen_at=AT,
+    middle=(320.5, 240),
+    size=180,
+    still=(REST,),
+    rest=REST,
+    picture="f",
+)
+TRACK = recognition.Track(faces=(TRACKED,), challenge=CHALLENGE)
 FACE_RESULT = recognition.FaceResult(
     box=BOX, verdict=recognition.Verdict.IDENTIFIED, person=ADA, score=91.5, event_id="f-0", problems=(PROBLEM,)
 )
@@ -161,7 +186,10 @@ SAMPLES: list[Message] = [
     CANDIDATE,
     people.StudentChanged(**FACT, student_id=7, change="edited", by="office"),
     BOX,
+    LIFE,
     TRACKED,
+    REST,
+    CHALLENGE,
     TRACK,
     PROBLEM,
     FACE_RESULT,

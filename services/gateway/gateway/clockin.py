@@ -18,6 +18,7 @@ from shared.contracts.people import Gender, Person, RegisterStudent
 from shared.contracts.recognition import (
     ALIVE_FOR_S,
     NO_FACE,
+    SEVERAL_FACES,
     FaceResult,
     Problem,
     RecognizerAlive,
@@ -39,9 +40,6 @@ SEARCHABLE_S = 3.0
 """How long a registration waits for every recognizer's index, in seconds."""
 
 NOBODY = Problem(code=222207, zh="未找到匹配的学员", en="No matching student was found")
-SEVERAL_FACES = Problem(
-    code=222202, zh="照片里有多张人脸，请只拍一个人", en="There is more than one face in the picture"
-)
 BUSY = -2
 """errno for "our fault, try again"; the seed knows only -1, the student who cannot be told."""
 

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from gateway.answers import person_dict
 from gateway.body_limit import MAX_BODY
+from gateway.challenge import proof_holds
 from gateway.clockin import Answer, Enrolled, PictureRefused, Punch
 from gateway.mishaps import status_of
 from gateway.origin import client_address, require_same_origin
@@ -89,7 +90,9 @@ async def _enrol(form: FormData, fields: Mapping[str, str], site: Site, words: W
     if gaps := _gaps(empty, fields, words):
         raise RegistrationRefused("register.missing", gaps, empty)
     try:
-        return await site.gateway.recognition.enrol(read_student(fields), await _picture(form, fields))
+        student, picture = read_student(fields), await _picture(form, fields)
+        _check_proof(site, picture, fields.get("proof", ""), words)
+        return await site.gateway.recognition.enrol(student, picture)
     except FieldsRefused as error:
         raise RegistrationRefused(
             "register.wrong", [words(f"rule.{name}") for name in error.fields], error.fields
@@ -99,6 +102,13 @@ async def _enrol(form: FormData, fields: Mapping[str, str], site: Site, words: W
         raise RegistrationRefused("register.picture", reasons) from None
     except RollcallError as error:
         raise RegistrationRefused(_headline(error), [words.of(error)], _at_fault(error), status_of(error)) from error
+
+
+def _check_proof(site: Site, picture: bytes, proof: str, words: Words) -> None:
+    """Where the office asks for it, the picture must be one that the challenge handed out. Raises
+    RegistrationRefused."""
+    if site.gateway.settings.register_challenge and not proof_holds(site.secret, picture, proof):
+        raise RegistrationRefused("register.picture", [words("register.proof_needed")])
 
 
 def _empty(form: FormData, fields: Mapping[str, str]) -> list[str]:
@@ -153,6 +163,8 @@ def _form(
         typed=typed(fields),
         consent=fields.get("consent") == "yes",
         photo=photo if keep and len(photo) <= KEPT_PHOTO else "",
+        proof=fields.get("proof", "")[:200] if keep else "",
+        challenge=site.gateway.settings.register_challenge,
         headline=refused.headline if refused else "",
         reasons=refused.reasons if refused else [],
         wrong=refused.wrong if refused else [],
