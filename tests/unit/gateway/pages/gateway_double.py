@@ -85,10 +85,11 @@ class GatewayDouble:
         self.bus = self.registry = RegistryDouble()
         self.recognition = RecognitionDouble(self.registry)
         self.feed = FeedDouble()
+        self.frames = VisionDouble()
         self.face_api = FaceApi.build(
             self.settings,
             self.bus,  # type: ignore[arg-type]
-            VisionDouble(),
+            self.frames,
             IndexesDouble(),  # type: ignore[arg-type]
         )
         self.health = Health("gateway")
