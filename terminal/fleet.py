@@ -33,8 +33,8 @@ MOST_HEAD: Final = 8_192
 SAMPLES: Final = 200
 """times of each kind that one report holds at most"""
 PATIENCE_S: Final = 30.0
-"""how long a step of the way in may take, in seconds: when a whole fleet comes back, those that give up sooner only make
-the line longer"""
+"""how long a step of the way in may take, in seconds: of a fleet in line, those that give up sooner only make
+it longer"""
 TICK_S: Final = 0.1
 SHORTEST_S: Final = 0.05
 SENT_AT: Final = "fleet_sent_ns"
