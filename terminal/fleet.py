@@ -24,7 +24,7 @@ from websockets.http11 import Response
 from websockets.uri import WebSocketURI, parse_uri
 
 from terminal.backoff import Backoff
-from terminal.client import MAX_FRAME, SILENCE
+from terminal.client import MAX_FRAME
 from terminal.events import Rubbish, read_object
 
 HELLO: Final = b'{"type":"hello","versions":[1],"agent":"rollcall-fleet/1"}'
@@ -35,6 +35,8 @@ SAMPLES: Final = 200
 PATIENCE_S: Final = 30.0
 """how long a step of the way in may take, in seconds: of a fleet in line, those that give up sooner only make
 it longer"""
+SILENCE: Final = 2.5
+"""heartbeats without a word from the hub after which the connection is dead"""
 TICK_S: Final = 0.1
 SHORTEST_S: Final = 0.05
 SENT_AT: Final = "fleet_sent_ns"
