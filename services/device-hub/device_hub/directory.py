@@ -28,7 +28,11 @@ READ_ANYWAY_S: Final = 600.0
 """how often everything is read, whatever the registry's mark says"""
 RETRY_S: Final = 1.0
 PAUSE_S: Final = 0.2
-"""between two listings, so that a thousand changes are not a thousand listings"""
+"""between two listings, and at least as long as the last one took, so that a thousand changes are not a thousand
+listings"""
+QUIET_S: Final = 2.0
+MOST_QUIETS: Final = 15
+"""after this many changes of many are read, however fast more of them come"""
 PAGE: Final = 2_000
 
 log = structlog.get_logger("directory")
@@ -47,6 +51,7 @@ class Directory:
         self._changes = 0
         self._mark = -1
         self._read_at = 0.0
+        self._many_at = -QUIET_S
         self._first = asyncio.Event()
 
     @property
@@ -133,15 +138,25 @@ class Directory:
 
     async def keep_fresh(self) -> None:
         """List at the start, after a change that cannot be asked for one by one, and every REFRESH_S."""
+        loop = asyncio.get_running_loop()
         while True:
             self._stale.clear()
+            began = loop.time()
             pause = REFRESH_S if await self._try_list() else RETRY_S
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(max(PAUSE_S, loop.time() - began))
             try:
                 async with asyncio.timeout(pause):
                     await self._stale.wait()
             except TimeoutError:
                 continue
+            await self._until_quiet()
+
+    async def _until_quiet(self) -> None:
+        """While devices come by the thousand, one reading at the end is enough."""
+        for _ in range(MOST_QUIETS):
+            if asyncio.get_running_loop().time() - self._many_at > QUIET_S:
+                return
+            await asyncio.sleep(QUIET_S)
 
     async def _try_list(self) -> bool:
         try:
@@ -184,6 +199,7 @@ class Directory:
         """evt.device.changed: a removal counts at once, anything else is asked for; many are read again together."""
         self._changes += 1
         if event.change is DeviceChange.MANY:
+            self._many_at = asyncio.get_running_loop().time()
             return self._stale.set()
         self._touched.add(event.device_id)
         if event.change is DeviceChange.REMOVED:

@@ -52,6 +52,10 @@ class Registry:
     seen: dict[int, Sighting] = field(default_factory=dict)
     asked: int = 0
     mark: int = 0
+    still: bool = False
+    """nothing is said to have changed any more"""
+    listed: int = 0
+    marked: int = 0
 
     async def start(self) -> None:
         await self.bus.serve(FindHubDevices, self._find)
@@ -70,11 +74,13 @@ class Registry:
         return HubDevices.of(map(self._for_hub, found))
 
     async def _list(self, asked: ListHubDevices) -> HubDevices:
+        self.listed += 1
         ordered = sorted(d for d in self.devices if d > asked.after)[: asked.limit]
         return HubDevices.of(self._for_hub(self.devices[device_id]) for device_id in ordered)
 
     async def _mark(self, asked: GetDevicesMark) -> DevicesMark:
-        self.mark += 1
+        self.marked += 1
+        self.mark += not self.still
         return DevicesMark(mark=self.mark)
 
     async def _announce(self, asked: AnnounceDevice) -> Device:

@@ -4,7 +4,7 @@ import pytest
 
 from device_hub.book import Book, entitled
 from shared.contracts.base import now
-from shared.contracts.devices import Device, DeviceState, HubDevice
+from shared.contracts.devices import Device, DeviceConfig, DeviceState, HubDevice, HubDevices
 from shared.errors import DeviceRefused
 
 
@@ -78,3 +78,20 @@ def test_who_gets_no_token_is_told_why(found: tuple[Device, ...], name: str, sn:
 
 def test_the_authorised_device_is_entitled() -> None:
     assert entitled((EAST,), "东门", "E1") == EAST
+
+
+def test_packed_and_unpacked_it_is_the_same_device() -> None:
+    config = DeviceConfig(greeting="你好", open_ms=500)
+    full = Device(**EAST.model_dump(exclude={"classes", "config"}), classes=("一班", "二班"), config=config)
+    [again] = HubDevices.decode(HubDevices.of([HubDevice.of(full, b"key")]).encode()).rows()
+    assert (again.device(), again.secret) == (full, b"key")
+    assert "key" not in repr(again)
+
+
+def test_no_devices_are_no_columns() -> None:
+    assert list(HubDevices.decode(HubDevices.of([]).encode()).rows()) == []
+
+
+def test_the_same_again_changes_nothing() -> None:
+    filled = book(EAST, EAST)
+    assert (len(filled), filled.find("东门", "E1")) == (1, (EAST,))
