@@ -24,9 +24,11 @@ def photos() -> dict[str, tuple[bytes, ...]]:
 
 
 @asynccontextmanager
-async def a_system(folder: Path, *, recognizers: int = 1, database: str = "") -> AsyncIterator[System]:
+async def a_system(folder: Path, *, recognizers: int = 1, hubs: int = 1, database: str = "") -> AsyncIterator[System]:
     """Everything running; on failure its log is what pytest shows."""
-    options = Options(data=folder, port=free_port(), hub_port=free_port(), recognizers=recognizers, database=database)
+    options = Options(
+        data=folder, port=free_port(), hub_port=free_port(), recognizers=recognizers, hubs=hubs, database=database
+    )
     async with local_system(options, lambda name, line: print(f"{name:>13} | {line}"), print) as system:
         yield system
 

@@ -24,7 +24,16 @@ from rollcall.office import BY, bus_of, need_running
 from rollcall.running import Running
 from shared.bus import Bus, connect
 from shared.bus.topology import PRESENCE
-from shared.contracts.devices import MAX_BULK, AddDevices, NewDevice, Presence, RemoveDevices, TerminalPush
+from shared.contracts.devices import (
+    MAX_BULK,
+    AddDevices,
+    IssuedSecrets,
+    NewDevice,
+    Presence,
+    RemoveDevices,
+    TerminalPush,
+)
+from shared.errors import Unavailable
 from shared.evaluation.plots import Curve, lines
 from shared.runtime import background
 from terminal.fleet import SENT_AT, Report, Squad, rss_kib
@@ -35,6 +44,8 @@ PER_SOURCE = 8_000
 """terminals from one source address: it has 28,000 ports, and those of lost connections rest for a minute"""
 LONGEST_WAIT_S = 300.0
 """for the whole fleet to be online; then the run goes on with those that are"""
+TRIES = 5
+"""to register a thousand"""
 ADDRESSED = 1_000
 """terminals that results are pushed to"""
 TICKS_S = os.sysconf("SC_CLK_TCK")
@@ -268,7 +279,7 @@ async def _registered(bus: Bus, options: FleetOptions) -> AsyncIterator[tuple[li
     try:
         for first in range(0, len(new), MAX_BULK):
             part = tuple(new[first : first + MAX_BULK])
-            issued = await bus.ask(AddDevices(devices=part, by=BY))
+            issued = await _add(bus, AddDevices(devices=part, by=BY))
             ids += issued.ids
             terminals += zip((device.sn for device in part), issued.secrets, strict=True)
         click.echo(f"{len(ids)} terminals registered in {time.monotonic() - began:.1f} s")
@@ -276,6 +287,16 @@ async def _registered(bus: Bus, options: FleetOptions) -> AsyncIterator[tuple[li
     finally:
         for first in range(0, 0 if options.keep else len(ids), MAX_BULK):
             await bus.ask(RemoveDevices(ids=tuple(ids[first : first + MAX_BULK]), by=BY))
+
+
+async def _add(bus: Bus, asked: AddDevices) -> IssuedSecrets:
+    """Safe to repeat: the same terminals get other secrets."""
+    for _ in range(TRIES - 1):
+        try:
+            return await bus.ask(asked)
+        except Unavailable:
+            await asyncio.sleep(1)
+    return await bus.ask(asked)
 
 
 @asynccontextmanager

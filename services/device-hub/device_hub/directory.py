@@ -31,9 +31,10 @@ PAUSE_S: Final = 0.2
 """between two listings, and at least as long as the last one took, so that a thousand changes are not a thousand
 listings"""
 QUIET_S: Final = 2.0
-MOST_QUIETS: Final = 15
+MOST_QUIETS: Final = 60
 """after this many changes of many are read, however fast more of them come"""
-PAGE: Final = 2_000
+PAGE: Final = 500
+"""18 ms of the registry; larger ones, asked for by several hubs at once, would make its writers wait"""
 
 log = structlog.get_logger("directory")
 

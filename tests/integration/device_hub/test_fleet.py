@@ -116,7 +116,7 @@ async def test_a_fleets_hearts_beat(registry: Registry, start_hub: StartHub) -> 
 
 
 async def test_devices_in_bulk_are_read_together(site: Site) -> None:
-    names = [(f"门{sn.removeprefix('SN')}", sn) for sn, _ in enlist(site.registry)]
+    names = [(f"门{sn.removeprefix('SN')}", sn) for sn, _ in enlist(site.registry, 1_000)]
     await site.registry.announce(0, "many changed")
 
     async def known() -> bool:
