@@ -30,6 +30,8 @@ RETRY_S: Final = 1.0
 PAUSE_S: Final = 0.2
 """between two listings, and at least as long as the last one took, so that a thousand changes are not a thousand
 listings"""
+AT_ONCE: Final = 4
+"""questions about single terminals that the registry gets from a hub at a time"""
 QUIET_S: Final = 2.0
 MOST_QUIETS: Final = 60
 """after this many changes of many are read, however fast more of them come"""
@@ -53,6 +55,9 @@ class Directory:
         self._mark = -1
         self._read_at = 0.0
         self._many_at = -QUIET_S
+        self._hurry = False
+        """somebody came whom the copy does not know"""
+        self._few = asyncio.Semaphore(AT_ONCE)
         self._first = asyncio.Event()
 
     @property
@@ -89,12 +94,19 @@ class Directory:
             return copied
 
     async def by_serial(self, sn: str) -> Device | None:
-        """The device that bears this serial number; the registry is asked if the copy knows none that is authorised.
-        Raises Unavailable if nobody knows."""
-        for device in self._book.find("", sn):
-            if device.authorised:
+        """The device that bears this serial number; the registry is asked if the copy knows none that is authorised,
+        for AT_ONCE at a time: of a fleet that comes before it was read, most find themselves in the copy when it is
+        their turn. Raises Unavailable if nobody knows."""
+        if (device := self._admitted(sn)) is not None:
+            return device
+        self._hurry = True
+        async with self._few:
+            if (device := self._admitted(sn)) is not None:
                 return device
-        return next((device for device in await self._ask(FindHubDevices(sn=sn)) if device.sn == sn), None)
+            return next((found for found in await self._ask(FindHubDevices(sn=sn)) if found.sn == sn), None)
+
+    def _admitted(self, sn: str) -> Device | None:
+        return next((device for device in self._book.find("", sn) if device.authorised), None)
 
     def secret(self, device_id: int) -> bytes:
         """The device's secret, empty if it has none."""
@@ -154,8 +166,9 @@ class Directory:
 
     async def _until_quiet(self) -> None:
         """While devices come by the thousand, one reading at the end is enough."""
+        self._hurry = False
         for _ in range(MOST_QUIETS):
-            if asyncio.get_running_loop().time() - self._many_at > QUIET_S:
+            if self._hurry or asyncio.get_running_loop().time() - self._many_at > QUIET_S:
                 return
             await asyncio.sleep(QUIET_S)
 
