@@ -19,8 +19,10 @@ from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, Devic
 from shared.health import Health
 from shared.runtime import background, serve_http
 
-FIRST_COPY_S = 10.0
+FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
+LINE_S = 30
+"""how long a terminal that was given its challenge may take to come with the answer: in a storm the hub itself is late"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
@@ -62,6 +64,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                 settings.host,
                 settings.port,
                 share_port=settings.share_port,
+                timeout_keep_alive=LINE_S,
                 ws_max_size=MAX_FRAME,
                 ws_ping_interval=None,
             ) as port:
