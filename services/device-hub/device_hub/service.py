@@ -22,7 +22,7 @@ from shared.runtime import background, serve_http
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
 LINE_S = 30
-"""how long a terminal that was given its challenge may take to come with the answer: in a storm the hub itself is late"""
+"""how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
