@@ -24,7 +24,7 @@ from shared.contracts.gallery import LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
 from shared.contracts.people import StudentChanged
-from shared.contracts.recognition import Identified, RecognizerAlive, Turn
+from shared.contracts.recognition import AtWork, GetModel, Identified, MeasureAgain, RecognizerAlive, Turn
 
 MIB = 2**20
 TURNS = "TURN"
@@ -205,6 +205,7 @@ _OWN: dict[str, Rights] = {
         subscribe=(
             "frame.get.*.*",
             "result.*.*",
+            AtWork.subject,
             ATTENDANCE_EVENTS,
             KeyRevoked.subject,
             "feed.>",
@@ -215,6 +216,7 @@ _OWN: dict[str, Rights] = {
         publish=(
             "frame.get.*.*",
             "result.*.*",
+            AtWork.subject,
             Identified.subject,
             LibraryChanges.subject,
             CopyUsers.subject,
@@ -232,7 +234,10 @@ _OWN: dict[str, Rights] = {
         publish=("cmd.registry.find_device", "cmd.registry.list_devices"),
         subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
     ),
-    "cli": Rights(publish=("cmd.registry.*", "cmd.hub.*"), subscribe=()),
+    "cli": Rights(
+        publish=("cmd.registry.*", "cmd.hub.*", GetModel.subject, MeasureAgain.subject),
+        subscribe=(),
+    ),
 }
 
 
