@@ -21,7 +21,7 @@ from shared.contracts.moving import GetFaceCopy
 from shared.contracts.recognition import GetModel, MeasureAgain
 from shared.errors import Internal, InvalidInput, NotFound, RollcallError, Unavailable
 
-PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """between the attempts of one question: a recognizer or a registry that fell over is back within them"""
 TELL_EVERY_S: Final = 5.0
 """between two words about the progress"""
@@ -35,7 +35,7 @@ class Progress:
 
     def __init__(self, waiting: int, tell: Tell) -> None:
         self.measured, self.kept = 0, 0
-        self._waiting, self._tell, self._told_at = waiting, tell, time.monotonic()
+        self._waiting, self._tell, self._told_at = waiting, tell, float("-inf")
 
     def done(self) -> None:
         self.measured += 1
