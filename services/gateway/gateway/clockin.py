@@ -97,7 +97,8 @@ class Enrolled:
 class Indexes:
     """What revision each live recognizer's index has reached."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = SEARCHABLE_S) -> None:
+        self._patience_s = patience_s
         self._seen: dict[str, tuple[int, float]] = {}
         self._engines: dict[str, str] = {}
         self._waiting: dict[str, int] = {}
@@ -130,9 +131,9 @@ class Indexes:
         return max((self._waiting[name] for name in self._alive()), default=0)
 
     async def reach(self, revision: int) -> bool:
-        """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, or if none is alive."""
+        """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, which is logged."""
         try:
-            async with asyncio.timeout(SEARCHABLE_S), self._moved:
+            async with asyncio.timeout(self._patience_s), self._moved:
                 await self._moved.wait_for(lambda: self._all_at(revision))
         except TimeoutError:
             behind = {name: reached for name, reached in self._alive().items() if reached < revision}
