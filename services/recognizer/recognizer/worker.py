@@ -36,7 +36,7 @@ class Worker:
     async def run(self) -> None:
         """One loop of turns, for ever; start several to fetch ahead."""
         pull = await self._bind()
-        while True:
+        while not _cancelled():
             try:
                 (turn,) = await pull.fetch(1, timeout=FETCH_S)
             except NatsTimeout:
@@ -86,7 +86,7 @@ class Worker:
             outcome = await self._outcome(frame)
         if frame.want is Want.ANSWER:
             await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
-            await turn.ack_sync(timeout=1)
+            await turn.ack()  # lost: it comes again, and its frame is gone
             return
         for event in outcome.events:
             await self._events.record(event)
@@ -122,3 +122,10 @@ class Worker:
             await turn.nak(delay=AFTER_ERROR_S)
         except NatsError as error:
             log.warning("turn not given back", reason=repr(error))
+
+
+def _cancelled() -> bool:
+    """Before Python 3.12 `wait_for`, under every request, may give its result instead of a cancellation that came in
+    the same moment."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
