@@ -2,19 +2,102 @@
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Final
+from typing import Final, Self
 
 
 class DeviceCode(IntEnum):
-    """Seed 004's answer codes that the first slice uses; the rest of the table comes with the whole API."""
+    """Seed 004's whole table: number, name as printed there (`printed`), and when we answer it (`when`; empty for
+    the codes of an engine that is not ours)."""
 
-    SUCCESS = 0
-    UNKNOWN_ERROR = 1
-    PERMISSION_DENIED = 9001
-    POST_PARAMETERS_NEEDED = 9002
-    NAME_OR_SERIAL_WRONG = 9003
-    NAME_SERIAL_MISMATCH = 9004
-    INCOMPLETE_PARAMETERS = 9005
+    printed: str
+    when: str
+
+    def __new__(cls, number: int, printed: str, when: str = "") -> Self:
+        code = int.__new__(cls, number)
+        code._value_, code.printed, code.when = number, printed, when
+        return code
+
+    SUCCESS = 0, "Success", "it is done"
+    UNKNOWN_ERROR = 1, "Unknown error", "with HTTP 503: starting, busy, or a part is away; wait `Retry-After` seconds"
+    INVALID_PARAMETER = 2, "invalid parameter", "a parameter is malformed, sent twice or not known; `message` names it"
+    ENGINE_UNSUPPORTED = 3, "Engine unsuppored"
+    MEMORY_ERROR = 4, "Memery error"
+    BAD_STATE = 5, "Bad state", "what is there forbids it: username or face registered already, a name that two bear"
+    USER_CANCELED = 6, "User cancled"
+    EXPIRED = 7, "Expired", "the token's time is over; get a new one"
+    PAUSE = 8, "Pause", "with HTTP 429: too many pictures at once; wait `Retry-After` seconds"
+    BUFFER_OVERFLOW = 9, "Buffer Overflow", "with HTTP 413: more bytes than this call takes"
+    BUFFER_UNDERFLOW = 10, "Buffer Underflow"
+    DISK_SPACE_LOW = 11, "Disk space low"
+    COMPONENT_MISSING = 12, "Compoent not exsit"
+    GLOBAL_DATA_MISSING = 13, "Member global data not exist"
+    SDK_ERROR = 28672, "SDK error"
+    INVALID_APP_ID = 28673, "Invalid APPID"
+    INVALID_DETECT_KEY = 28674, "Invalid DETECTKEY"
+    APP_ID_MISMATCH = 28675, "APPID & DETECTKEY do not match"
+    INVALID_SDK_KEY = 28676, "Invalid SDKKey"
+    SYSTEM_UNSUPPORTED = 28677, "System version unsupported"
+    LICENCE_EXPIRED = 28678, "Licence expired"
+    PHOTO_STYLING_ERROR = 69632, "PhotoStyling error"
+    INVALID_ENGINE = 69633, "Invalid engine handle"
+    INVALID_MEMORY_MANAGER = 69634, "Invalid memery manager handle"
+    INVALID_DEVICE_ID = 69635, "Invalid device id"
+    DEVICE_ID_UNSUPPORTED = 69636, "Deivce id unsupported"
+    INVALID_MODEL = 69637, "Invalid model handle"
+    INVALID_MODEL_SIZE = 69638, "Invalid model size"
+    INVALID_IMAGE = 69639, "Invalid image handle"
+    IMAGE_FORMAT = 69640, "Image format unsupported", "no JPEG, PNG, BMP or WebP picture, or an animation"
+    IMAGE_PARAMETERS = 69641, "Invalid image parameters", "a side of the picture has less than 40 pixels"
+    IMAGE_TOO_LARGE = 69642, "Image size too large", "the picture has more than 10 MB or 25 megapixels"
+    NO_AVX2 = 69643, "CPU unsupport AVX2"
+    RECOGNITION_ERROR = 73728, "Face recognition base error"
+    INVALID_MEMORY = 73729, "Invalid memory infomation"
+    IMAGE_REFUSED = (
+        73730,
+        "Invalid face recognition image information",
+        "the picture is not good enough to register; `message` says what to change",
+    )
+    FACE_REFUSED = 73731, "Invalid face information", "this is no feature; `faceName` names nobody"
+    NO_GPU = 73732, "No GPU avilable"
+    FEATURE_LEVEL = 73733, "Feature level mismatched", "features of two models, or of one that is not known here"
+    PERMISSION_DENIED = (
+        9001,
+        "Device permission denied",
+        "unknown or not authorised, a token that is wrong or was used, or none where one is needed",
+    )
+    POST_PARAMETERS_NEEDED = 9002, "You need post parameters", "nothing was posted, or no form, multipart or JSON"
+    NAME_OR_SERIAL_WRONG = (
+        9003,
+        "Serial number or device name post error",
+        "one of them is too long, no text, or has control characters",
+    )
+    NAME_SERIAL_MISMATCH = (
+        9004,
+        "Device name and the serial number mismatched",
+        "they belong to two devices, one of them to none, or the token to another device",
+    )
+    INCOMPLETE_PARAMETERS = 9005, "Incomplete parameters submitted", "a parameter is missing; `message` names it"
+    NO_FACE = 9006, "No faces detected", "nobody is in the picture, or in the box"
+    INTERNAL_ERROR = 9007, "Internal function submission error", "a fault of ours; the operator's log has more"
+    NOT_BGR24 = 9111, "The image can to be coverted to BGR24"
+    NOT_NV21 = 9112, "The image can to be coverted to NV21"
+    FILE_UNREADABLE = 9113, "Fail to read file", "the picture is empty, cut off, damaged, or no base64"
+    MEMORY_ERROR_TOO = 9114, "Memery error"
+    BODY_UNREADABLE = (
+        9115,
+        "Function parameter acquisition error",
+        "the body is not the form, multipart or JSON that it says",
+    )
+    DETECTOR_UNAVAILABLE = 9116, "Fail to initialize face detector engine"
+    FEATURE_UNAVAILABLE = 9117, "Fail to initialize face feature engine"
+    AGE_UNAVAILABLE = 9118, "Fail to initialize face age engine"
+    GENDER_UNAVAILABLE = 9119, "Fail to initialize face gender engine"
+    MATCH_UNAVAILABLE = 9120, "Fail to initialize face match engine"
+    DETECT_FAILED = 9121, "Static face detected Error"
+    FEATURE_FAILED = 9122, "Static feature caught Error", "a face is there, and no feature could be taken of it"
+    AGE_FAILED = 9123, "Static age estimated Error", "a face is there, and its age cannot be told"
+    GENDER_FAILED = 9124, "Static gender estimated Error"
+    MATCH_FAILED = 9125, "Static face matched Error", "`faceData` is not of the face in the picture"
 
 
 class FaceCode(IntEnum):

@@ -9,10 +9,12 @@ The protocol is in docs/terminals.md.
 
 import asyncio
 import contextlib
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -38,10 +40,12 @@ TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the office authorised: the name is also the place its punches are made at."""
+    """What the office authorised. Without a secret only a terminal that the office believes on its serial number
+    alone gets a token; an unknown one is announced to the office by asking."""
 
     name: str
     sn: str
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +114,28 @@ Talk = Callable[[Server, str, Callable[[], None]], Awaitable[None]]
 
 
 async def fetch_token(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
-    """A fresh token. Raises Ended with the server's words; httpx.HTTPError when there is no server."""
+    """A fresh token, through a challenge if the server gives one. Raises Ended with the server's words;
+    httpx.HTTPError when there is no server."""
     form = {"deviceName": identity.name, "sn": identity.sn}
+    answer = await _ask_for_token(http, server, form)
+    if challenge := str(answer.get("challenge", "")):
+        answered = hmac.new(identity.secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
+        answer = await _ask_for_token(http, server, {**form, "challenge": challenge, "answer": answered})
+    if "token" not in answer:
+        raise Ended(f"no token: {answer['code']} {answer.get('message', '')}", by_person=True)
+    return str(answer["token"])
+
+
+async def _ask_for_token(http: httpx.AsyncClient, server: Server, form: dict[str, str]) -> dict[str, Any]:
     response = await http.post(server.token_url, data=form)
     try:
-        answer = response.json()
+        answer: dict[str, Any] = response.json()
         code = answer["code"]
     except (ValueError, KeyError, TypeError):
         raise Ended(f"no token: HTTP {response.status_code}") from None
-    if code != 0:
-        raise Ended(f"no token: {code} {answer.get('message', '')}", by_person=response.status_code < 500)
-    return str(answer["token"])
+    if response.status_code >= 500:
+        raise Ended(f"no token: {code} {answer.get('message', '')}")
+    return answer
 
 
 @asynccontextmanager

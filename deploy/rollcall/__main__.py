@@ -22,6 +22,9 @@ DATA = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=Path("data"), show_default=True,
     help="Folder for everything that is kept.",
 )  # fmt: skip
+SERIAL_ONLY = click.option(
+    "--serial-only", is_flag=True, help="Compatibility: believe whoever knows its name and serial number."
+)
 SHORTEST_PASSWORD = 8
 
 
@@ -107,13 +110,45 @@ def device() -> None:
 
 @device.command("add")
 @DATA
+@SERIAL_ONLY
 @click.argument("name")
 @click.argument("serial_number")
-def device_add(data: Path, name: str, serial_number: str) -> None:
-    """Authorise the terminal NAME with SERIAL_NUMBER; NAME is also the place of its punches."""
+def device_add(data: Path, name: str, serial_number: str, serial_only: bool) -> None:
+    """Authorise the terminal NAME with SERIAL_NUMBER, and print its secret; NAME is also the place of its punches."""
     from rollcall.office import add_device
 
-    run(add_device(data, name, serial_number))
+    run(add_device(data, name, serial_number, serial_only=serial_only))
+
+
+@device.command("authorise")
+@DATA
+@SERIAL_ONLY
+@click.argument("name")
+def device_authorise(data: Path, name: str, serial_only: bool) -> None:
+    """Let in the terminal NAME, which announced itself or was suspended."""
+    from rollcall.office import authorise_device
+
+    run(authorise_device(data, name, serial_only=serial_only))
+
+
+@device.command("suspend")
+@DATA
+@click.argument("name")
+def device_suspend(data: Path, name: str) -> None:
+    """Keep the terminal NAME, but let it in no more."""
+    from rollcall.office import suspend_device
+
+    run(suspend_device(data, name))
+
+
+@device.command("secret")
+@DATA
+@click.argument("name")
+def device_secret(data: Path, name: str) -> None:
+    """Give the terminal NAME a new secret."""
+    from rollcall.office import renew_secret
+
+    run(renew_secret(data, name))
 
 
 @device.command("list")

@@ -123,8 +123,8 @@ async def _play(running: Running, folder: Path, photos: dict[str, tuple[bytes, .
     tally, server = Tally(), Server(running.url, running.hub_url)
     async with bus_of(folder) as bus, asyncio.TaskGroup() as doors:
         for number, (door, share) in enumerate(zip(DOORS, _shares(photos), strict=True), start=1):
-            device = await ensure_device(bus, door, f"DEMO-{number:04}")
-            terminal = SimulatedTerminal(Identity(device.name, device.sn), server, share)
+            device, secret = await ensure_device(bus, door, f"DEMO-{number:04}")
+            terminal = SimulatedTerminal(Identity(device.name, device.sn, secret), server, share)
             doors.create_task(_watch(terminal, door, tally))
     return tally
 

@@ -11,9 +11,20 @@ from rollcall.keys import Keys
 from rollcall.local import CannotStart
 from rollcall.running import Running, find_running
 from shared.bus import Bus, connect
-from shared.contracts.devices import AddDevice, Device, FindDevice, ListDevices, RemoveDevice
+from shared.contracts.devices import (
+    AddDevice,
+    AuthoriseDevice,
+    Device,
+    FindDevice,
+    IssuedSecret,
+    ListDevices,
+    Proof,
+    RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
+)
 from shared.contracts.office import Password, SetPassword
-from shared.errors import Conflict, NotFound
+from shared.errors import NotFound
 
 BY = "command line"
 
@@ -41,21 +52,61 @@ async def set_password(data: Path, password: str) -> None:
     click.echo("The office password is set; everybody has to log in again.")
 
 
-async def add_device(data: Path, name: str, sn: str) -> None:
-    """Authorise a terminal."""
+async def add_device(data: Path, name: str, sn: str, *, serial_only: bool) -> None:
+    """Authorise a terminal, and print its secret once."""
     async with bus_of(data) as bus:
-        device = await bus.ask(AddDevice(name=name, sn=sn, by=BY))
+        issued = await bus.ask(AddDevice(name=name, sn=sn, proof=_proof(serial_only=serial_only), by=BY))
+    _tell(issued)
+
+
+def _proof(*, serial_only: bool) -> Proof:
+    return Proof.SERIAL if serial_only else Proof.SECRET
+
+
+def _tell(issued: IssuedSecret) -> None:
+    device, secret = issued.device, issued.secret.get_secret_value()
     click.echo(f"{device.name} (serial number {device.sn}) may connect.")
+    if secret:
+        click.echo(f"Secret: {secret}")
+        click.echo("Put it into the terminal's configuration; it is shown this once.", err=True)
+    elif device.proof is Proof.SERIAL:
+        click.echo("Compatibility: whoever knows its name and serial number is taken for it.", err=True)
 
 
 async def list_devices(data: Path) -> None:
-    """Print all terminals."""
+    """Print all terminals, those that wait first."""
     async with bus_of(data) as bus:
         devices = await all_devices(bus)
     for device in devices:
-        state = "authorised" if device.authorised else "refused"
-        click.echo(f"{device.device_id:>5}  {state:10}  {device.sn:24}  {device.name}")
+        weak = " (serial number only)" if device.proof is Proof.SERIAL else ""
+        seen = f"seen {device.seen_at:%Y-%m-%d %H:%M}" if device.seen_at else "never seen"
+        click.echo(f"{device.device_id:>5}  {device.state:10}  {device.sn:24}  {seen:21}  {device.name}{weak}")
     click.echo(f"{len(devices)} device(s)")
+
+
+async def authorise_device(data: Path, name: str, *, serial_only: bool) -> None:
+    """Let a terminal in that waits or was suspended."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        proof = _proof(serial_only=serial_only)
+        issued = await bus.ask(AuthoriseDevice(device_id=device.device_id, proof=proof, by=BY))
+    _tell(issued)
+
+
+async def suspend_device(data: Path, name: str) -> None:
+    """Keep a terminal, but let it in no more; a live connection is cut."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        await bus.ask(SuspendDevice(device_id=device.device_id, by=BY))
+    click.echo(f"{name} is suspended.")
+
+
+async def renew_secret(data: Path, name: str) -> None:
+    """Give a terminal a new secret; the old one ends."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        issued = await bus.ask(RenewSecret(device_id=device.device_id, by=BY))
+    _tell(issued)
 
 
 async def all_devices(bus: Bus) -> list[Device]:
@@ -82,12 +133,7 @@ async def find_by_name(bus: Bus, name: str) -> Device:
     return found[0]
 
 
-async def ensure_device(bus: Bus, name: str, sn: str) -> Device:
-    """The terminal of this name and serial number, authorised now if it was not known. Raises Conflict."""
-    try:
-        return await bus.ask(AddDevice(name=name, sn=sn, by=BY))
-    except Conflict:
-        device = await find_by_name(bus, name)
-        if device.sn != sn:
-            raise
-        return device
+async def ensure_device(bus: Bus, name: str, sn: str) -> tuple[Device, str]:
+    """The terminal of this name and serial number, authorised, and a new secret for it. Raises Conflict."""
+    issued = await bus.ask(AddDevice(name=name, sn=sn, proof=Proof.SECRET, by=BY))
+    return issued.device, issued.secret.get_secret_value()

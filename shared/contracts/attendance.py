@@ -1,11 +1,12 @@
 """Punches: the facts the registry publishes and what the office asks."""
 
 from datetime import date
+from enum import StrEnum
 from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.base import Command, Event, Message
+from shared.contracts.base import MAX_TOKEN, Command, Event, Message
 from shared.contracts.people import Person
 
 
@@ -92,3 +93,65 @@ class GetPunchOutcome(Command[PunchOutcome]):
     subject: ClassVar[str] = "cmd.registry.punch_outcome"
 
     identified_event: str = Field(max_length=64)
+
+
+class LastPunch(Message):
+    """None: there is none yet."""
+
+    punch: PunchRow | None = None
+
+
+class GetLastPunch(Command[LastPunch]):
+    """The newest punch of one source, by capture time."""
+
+    subject: ClassVar[str] = "cmd.registry.last_punch"
+
+    source: str = Field(max_length=MAX_TOKEN)
+
+
+class PunchReport(Message):
+    """A terminal recognised somebody by itself. `who` is a student number, or a name that only one student bears."""
+
+    report_id: str = Field(min_length=1, max_length=MAX_TOKEN)
+    """the same again is the same sighting: it makes no second punch"""
+    who: str = Field(min_length=1, max_length=128)
+    captured_at: AwareDatetime
+
+
+class ReportState(StrEnum):
+    """What became of a report."""
+
+    RECORDED = "recorded"
+    REPEATED = "repeated"
+    """the student had already clocked in at this place a moment ago: that punch stands"""
+    UNKNOWN = "unknown"
+    """nobody is called so; nothing was written, and the report may come again"""
+    AMBIGUOUS = "ambiguous"
+    """several are called so; nothing was written"""
+
+
+class ReportOutcome(Message):
+    """`person` is who was meant."""
+
+    report_id: str
+    state: ReportState
+    person: Person | None = None
+
+
+class ReportOutcomes(Message):
+    """One for each report, in their order."""
+
+    outcomes: tuple[ReportOutcome, ...]
+
+
+class ReportPunches(Command[ReportOutcomes]):
+    """Make these punches, each exactly once per `report_id`; all or, with an error, none. `classes` are those whose
+    students the source may name; none: all."""
+
+    subject: ClassVar[str] = "cmd.registry.report_punches"
+    timeout: ClassVar[float] = 8.0
+
+    place: str = Field(min_length=1, max_length=128)
+    source: str = Field(max_length=MAX_TOKEN)
+    classes: tuple[str, ...] = Field(default=(), max_length=500)
+    reports: tuple[PunchReport, ...] = Field(min_length=1, max_length=500)

@@ -1,32 +1,177 @@
 """Terminals: who may connect, their tokens, where they are connected and what is pushed to them."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, SecretBytes, SecretStr, StringConstraints, field_serializer
 
 from shared.contracts.base import Command, Done, Event, Message, Signal, token
 
 DeviceName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+MAX_PENDING = 1_000
+"""terminals that may wait for the office; more are not remembered"""
 SerialNumber = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[\x21-\x7e]{1,64}$")]
 
 
+class DeviceState(StrEnum):
+    """What the office says of a terminal."""
+
+    PENDING = "pending"
+    """it announced itself and waits"""
+    AUTHORISED = "authorised"
+    SUSPENDED = "suspended"
+
+
+class Proof(StrEnum):
+    """How a terminal proves who it is."""
+
+    SECRET = "secret"  # noqa: S105 - a name
+    """it answers a challenge with the secret that only it and we know"""
+    SERIAL = "serial"
+    """compatibility with seed 004: whoever knows the name and the serial number is believed"""
+
+
+class TokenUse(StrEnum):
+    """How often a token counts."""
+
+    ONCE = "once"
+    TIMED = "timed"
+    """as often as it likes until it expires"""
+
+
+class DeviceMode(StrEnum):
+    """Who recognises."""
+
+    ONLINE = "online"
+    """the server"""
+    OFFLINE = "offline"
+    """the terminal, with its copy of the library"""
+
+
+class FillLight(StrEnum):
+    """When the lamp burns."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class DeviceConfig(Message):
+    """What the office wishes of a terminal; each says what it has taken over."""
+
+    mode: DeviceMode = DeviceMode.ONLINE
+    open_ms: int = Field(default=3_000, ge=100, le=60_000)
+    """how long the door stays unlocked, in milliseconds"""
+    fill_light: FillLight = FillLight.AUTO
+    volume: int = Field(default=70, ge=0, le=100)
+    greeting: str = Field(default="", max_length=128)
+    """shown beside the name"""
+
+
 class Device(Message):
-    """A terminal as the registry knows it. `name` is also the place its punches are made at."""
+    """A terminal as the registry knows it."""
+
+    version: ClassVar[int] = 2
 
     device_id: int
     name: str
     sn: str
-    authorised: bool
+    state: DeviceState
+    proof: Proof = Proof.SERIAL
+    tokens: TokenUse = TokenUse.ONCE
+    place: str = ""
+    """where its punches are made; empty: at its name"""
+    classes: tuple[str, ...] = ()
+    """whose faces it needs; empty: everybody's"""
+    config: DeviceConfig = DeviceConfig()
+    config_revision: int = 0
     created_at: AwareDatetime
+    seen_at: AwareDatetime | None = None
+    clock_offset_ms: int | None = None
+    """how far its clock is ahead of ours, in milliseconds"""
+    agent: str = ""
+
+    @property
+    def authorised(self) -> bool:
+        return self.state is DeviceState.AUTHORISED
+
+    @property
+    def punches_at(self) -> str:
+        return self.place or self.name
 
 
-class AddDevice(Command[Device]):
-    """Authorise a terminal. Errors: Conflict (the name or the serial number belongs to another)."""
+class IssuedSecret(Message):
+    """A terminal, and its new secret: hex, shown once; empty for Proof.SERIAL."""
+
+    device: Device
+    secret: SecretStr
+
+    @field_serializer("secret")
+    def _plain(self, value: SecretStr) -> str:
+        return value.get_secret_value()
+
+
+class AddDevice(Command[IssuedSecret]):
+    """Authorise a terminal. Errors: Conflict (the name or the serial number belongs to another). The same terminal
+    again, even if it was pending, is authorised again and, for Proof.SECRET, gets a new secret."""
 
     subject: ClassVar[str] = "cmd.registry.add_device"
 
     name: DeviceName
     sn: SerialNumber
+    proof: Proof
+    by: str = Field(max_length=64)
+
+
+class AnnounceDevice(Command[Device]):
+    """A terminal that nobody knows asks to be let in. Errors: Conflict; NotAllowed while MAX_PENDING wait already."""
+
+    subject: ClassVar[str] = "cmd.registry-hub.announce_device"
+
+    name: DeviceName
+    sn: SerialNumber
+
+
+class AuthoriseDevice(Command[IssuedSecret]):
+    """Let a pending or suspended terminal in; a pending one gets a secret if it shall prove itself with one.
+    Errors: NotFound."""
+
+    subject: ClassVar[str] = "cmd.registry.authorise_device"
+
+    device_id: int
+    proof: Proof
+    by: str = Field(max_length=64)
+
+
+class SuspendDevice(Command[Device]):
+    """Keep it, but let it in no more: a live connection is cut. Errors: NotFound."""
+
+    subject: ClassVar[str] = "cmd.registry.suspend_device"
+
+    device_id: int
+    by: str = Field(max_length=64)
+
+
+class RenewSecret(Command[IssuedSecret]):
+    """A new secret, and Proof.SECRET from now on; the old one ends. Errors: NotFound."""
+
+    subject: ClassVar[str] = "cmd.registry.renew_secret"
+
+    device_id: int
+    by: str = Field(max_length=64)
+
+
+class EditDevice(Command[Device]):
+    """Errors: NotFound, Conflict (the name)."""
+
+    subject: ClassVar[str] = "cmd.registry.edit_device"
+
+    device_id: int
+    name: DeviceName
+    place: str = Field(default="", max_length=128)
+    classes: tuple[Annotated[str, Field(max_length=128)], ...] = Field(default=(), max_length=500)
+    tokens: TokenUse = TokenUse.ONCE
+    config: DeviceConfig = DeviceConfig()
     by: str = Field(max_length=64)
 
 
@@ -40,18 +185,31 @@ class RemoveDevice(Command[Done]):
 
 
 class DeviceList(Message):
-    """Every terminal, by name."""
+    """A page of terminals; `total` and `pending` count all there are."""
 
     devices: tuple[Device, ...]
+    total: int = 0
+    pending: int = 0
 
 
 class ListDevices(Command[DeviceList]):
-    """All terminals (paged by the caller's wish: `offset`, `limit`)."""
+    """Those that wait first, then by name; of one state if it is named."""
 
     subject: ClassVar[str] = "cmd.registry.list_devices"
 
+    text: str = Field(default="", max_length=64)
+    """part of a name, place or serial number"""
+    state: DeviceState | None = None
     offset: int = Field(default=0, ge=0)
     limit: int = Field(default=500, ge=1, le=2_000)
+
+
+class GetDevice(Command[Device]):
+    """Errors: NotFound."""
+
+    subject: ClassVar[str] = "cmd.registry.get_device"
+
+    device_id: int
 
 
 class FindDevice(Command[DeviceList]):
@@ -63,21 +221,111 @@ class FindDevice(Command[DeviceList]):
     sn: str = Field(max_length=64)
 
 
+class HubDevice(Message):
+    """A terminal as a hub needs it: with its secret, empty for Proof.SERIAL."""
+
+    device: Device
+    secret: SecretBytes
+
+    @field_serializer("secret")
+    def _plain(self, value: SecretBytes) -> bytes:
+        return value.get_secret_value()
+
+
+class HubDevices(Message):
+    """Terminals by id."""
+
+    devices: tuple[HubDevice, ...]
+
+
+class ListHubDevices(Command[HubDevices]):
+    """At most `limit` terminals after `after` (an id): the hubs' copy. Only a hub may ask."""
+
+    subject: ClassVar[str] = "cmd.registry-hub.list_devices"
+
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=2_000, ge=1, le=4_000)
+
+
+class FindHubDevices(Command[HubDevices]):
+    """By id, or by name or serial number. Only a hub may ask."""
+
+    subject: ClassVar[str] = "cmd.registry-hub.find_devices"
+
+    device_id: int = 0
+    name: str = Field(default="", max_length=64)
+    sn: str = Field(default="", max_length=64)
+
+
+class Sighting(Message):
+    """A terminal was connected at `at`."""
+
+    device_id: int
+    at: AwareDatetime
+    clock_offset_ms: int | None = None
+    agent: str = Field(default="", max_length=128)
+
+
+class DevicesSeen(Command[Done]):
+    """Remember when terminals were last there; those that are unknown are left out. Only a hub may say so."""
+
+    subject: ClassVar[str] = "cmd.registry-hub.devices_seen"
+
+    seen: tuple[Sighting, ...] = Field(max_length=5_000)
+
+
+class LogEntry(Message):
+    """Something that was done to a terminal."""
+
+    at: AwareDatetime
+    by: str
+    action: str
+
+
+class DeviceLog(Message):
+    """Newest first."""
+
+    entries: tuple[LogEntry, ...]
+
+
+class GetDeviceLog(Command[DeviceLog]):
+    """The last `limit` entries."""
+
+    subject: ClassVar[str] = "cmd.registry.device_log"
+
+    device_id: int
+    limit: int = Field(default=100, ge=1, le=1_000)
+
+
+class DeviceChange(StrEnum):
+    """What became of a terminal."""
+
+    ADDED = "added"
+    ANNOUNCED = "announced"
+    AUTHORISED = "authorised"
+    SUSPENDED = "suspended"
+    EDITED = "edited"
+    SECRET_RENEWED = "secret renewed"  # noqa: S105 - a name
+    REMOVED = "removed"
+
+
 class DeviceChanged(Event):
-    """A terminal was added, removed or its authorisation changed."""
+    """A terminal was changed: whoever keeps a copy asks for it, or forgets it."""
 
     subject: ClassVar[str] = "evt.device.changed"
 
     device_id: int
-    change: str
+    change: DeviceChange
     by: str
 
 
 class IssuedToken(Message):
-    """40 hex characters (seed 004) and how long they are good for, in seconds."""
+    """40 hex characters (seed 004) and how long they are good for, in seconds; or a challenge to be answered."""
 
-    token: str
-    expires_in: int
+    token: str = ""
+    expires_in: int = 0
+    challenge: str = ""
+    """hex; the terminal answers with HMAC-SHA256(secret, challenge as bytes of text) as hex"""
 
 
 class IssueToken(Command[IssuedToken]):
@@ -87,14 +335,36 @@ class IssueToken(Command[IssuedToken]):
 
     name: str = Field(max_length=256)
     sn: str = Field(max_length=256)
+    challenge: str = Field(default="", max_length=128)
+    answer: str = Field(default="", max_length=128)
 
 
 class CheckToken(Command[Device]):
-    """Whose token is this? Errors: NotAllowed."""
+    """Whose token is this? Errors: NotAllowed with seed 004's number (7 expired, 9001 anything else)."""
 
     subject: ClassVar[str] = "cmd.hub.check_token"
 
     token: str = Field(max_length=64)
+    spend: bool = False
+    """it shall not be good again, unless the device's tokens are TIMED; of two that spend it at once, one may"""
+
+
+class CheckSerial(Command[Device]):
+    """The device of this name and serial number, if the office lets these be proof enough. Errors: DeviceRefused
+    (9001, 9004)."""
+
+    subject: ClassVar[str] = "cmd.hub.check_serial"
+
+    name: str = Field(max_length=64)
+    sn: str = Field(max_length=64)
+
+
+class CheckDevice(Command[Device]):
+    """The device of this id, which must still be authorised. Errors: NotAllowed (9001)."""
+
+    subject: ClassVar[str] = "cmd.hub.check_device"
+
+    device_id: int = Field(ge=0, lt=2**32)
 
 
 class Presence(Message):

@@ -1,4 +1,4 @@
-"""Faces that lie on their side or stand on their head, and the terminal API's codes for how a face is turned."""
+"""Faces that lie on their side or stand on their head."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,6 @@ from shared.vision.detector import Detections
 from shared.vision.runtime import Pixels
 
 Floats = NDArray[np.float32]
-
-# Degrees counter-clockwise → code of seed 004 (its third, "90 degree", stands for 270: every other angle is there).
-# The seed does not say which way its angles run; the engine whose codes it prints counts counter-clockwise.
-ANGLE_CODES = {0: 1, 90: 2, 270: 3, 180: 4, 30: 5, 60: 6, 120: 7, 150: 8, 210: 9, 240: 10, 300: 11, 330: 12}
-
-
-def angle_code(roll: float) -> int:
-    """1–12 for a face with this roll (degrees, clockwise): the nearest of the seed's angles."""
-    return ANGLE_CODES[round(-roll / 30) * 30 % 360]
-
 
 # The detector also fires on faces that stand on their head, with points as if they stood upright and scores up to
 # 0.89; upright portraits get 0.91 and more. Above this nothing else is tried.

@@ -14,7 +14,19 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 import shared.contracts
-from shared.contracts import attendance, cloud, devices, feed, gallery, library, moving, office, people, recognition
+from shared.contracts import (
+    attendance,
+    cloud,
+    devices,
+    feed,
+    gallery,
+    library,
+    moving,
+    office,
+    people,
+    recognition,
+    roster,
+)
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -94,7 +106,25 @@ USER_COPY = moving.UserCopy(
     row=4, group_id="students", user_id="2026_007", user_info="Ada", person=ADA, faces=(FACE_NAME,)
 )
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
-DEVICE = devices.Device(device_id=3, name="东门", sn="SN-1", authorised=True, created_at=AT)
+CONFIG = devices.DeviceConfig(mode=devices.DeviceMode.OFFLINE, open_ms=500, greeting="你好")
+DEVICE = devices.Device(
+    device_id=3,
+    name="东门",
+    sn="SN-1",
+    state=devices.DeviceState.AUTHORISED,
+    proof=devices.Proof.SECRET,
+    place="一号楼",
+    classes=("三年二班",),
+    config=CONFIG,
+    config_revision=2,
+    created_at=AT,
+    seen_at=AT,
+    clock_offset_ms=-250,
+    agent="t/1",
+)
+FOR_HUB = devices.HubDevice(device=DEVICE, secret=SecretBytes(b"s" * 8))
+SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1")
+ENTRY = devices.LogEntry(at=AT, by="office", action="device added")
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
 RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
 REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
@@ -103,6 +133,10 @@ STUDENT = {"num": "2026_007", "name": "Ada", "class_name": "三年二班", "gend
 PUNCH_ROW = attendance.PunchRow(
     punch_id=5, student_id=7, num="1", name="Ada", class_name="A", place="门", captured_at=AT, recorded_at=AT, score=90
 )
+REPORT = attendance.PunchReport(report_id="report-3-1-2", who="Ada", captured_at=AT)
+OUTCOME = attendance.ReportOutcome(report_id="report-3-1-2", state=attendance.ReportState.RECORDED, person=ADA)
+ROSTER_FACE = roster.RosterFace(model="m/1", embedding=EMBEDDING)
+ROSTER_ENTRY = roster.RosterEntry(person=ADA, faces=(ROSTER_FACE,))
 
 SAMPLES: list[Message] = [
     Done(),
@@ -251,16 +285,45 @@ SAMPLES: list[Message] = [
     attendance.PunchesOfDay(day=date(2026, 3, 1), text="a", class_name="A", place="门", offset=0, limit=10),
     attendance.PunchOutcome(settled=True, recorded=RECORDED, repeated=REPEATED),
     attendance.GetPunchOutcome(identified_event="f-0"),
+    attendance.GetLastPunch(source="device-3"),
+    attendance.LastPunch(punch=PUNCH_ROW),
+    REPORT,
+    attendance.ReportPunches(place="东门", source="device-3", classes=("三年二班",), reports=(REPORT,)),
+    OUTCOME,
+    attendance.ReportOutcomes(outcomes=(OUTCOME,)),
+    roster.GetRoster(classes=("三年二班",), since=3, limit=10),
+    ROSTER_FACE,
+    ROSTER_ENTRY,
+    roster.RosterPage(revision=9, head=10, entries=(ROSTER_ENTRY,), removed=("1",)),
     DEVICE,
-    devices.AddDevice(name="东门", sn="SN-1", by="office"),
+    CONFIG,
+    devices.AddDevice(name="东门", sn="SN-1", proof=devices.Proof.SECRET, by="office"),
+    devices.IssuedSecret(device=DEVICE, secret=SecretStr("s" * 64)),
+    devices.AnnounceDevice(name="东门", sn="SN-1"),
+    devices.AuthoriseDevice(device_id=3, proof=devices.Proof.SECRET, by="office"),
+    devices.SuspendDevice(device_id=3, by="office"),
+    devices.RenewSecret(device_id=3, by="office"),
+    devices.EditDevice(device_id=3, name="东门", place="一号楼", classes=("三年二班",), config=CONFIG, by="office"),
+    devices.GetDevice(device_id=3),
+    FOR_HUB,
+    devices.HubDevices(devices=(FOR_HUB,)),
+    devices.ListHubDevices(after=3, limit=10),
+    devices.FindHubDevices(device_id=3),
+    SEEN,
+    devices.DevicesSeen(seen=(SEEN,)),
+    ENTRY,
+    devices.DeviceLog(entries=(ENTRY,)),
+    devices.GetDeviceLog(device_id=3, limit=10),
     devices.RemoveDevice(device_id=3, by="office"),
-    devices.DeviceList(devices=(DEVICE,)),
-    devices.ListDevices(offset=0, limit=10),
+    devices.DeviceList(devices=(DEVICE,), total=1, pending=0),
+    devices.ListDevices(text="门", state=devices.DeviceState.PENDING, offset=0, limit=10),
     devices.FindDevice(name="东门", sn="SN-1"),
-    devices.DeviceChanged(**FACT, device_id=3, change="added", by="office"),
+    devices.DeviceChanged(**FACT, device_id=3, change=devices.DeviceChange.ADDED, by="office"),
     devices.IssuedToken(token="a" * 40, expires_in=900),
-    devices.IssueToken(name="东门", sn="SN-1"),
-    devices.CheckToken(token="a" * 40),
+    devices.IssueToken(name="东门", sn="SN-1", challenge="c" * 56, answer="a" * 64),
+    devices.CheckToken(token="a" * 40, spend=True),
+    devices.CheckSerial(name="东门", sn="SN-1"),
+    devices.CheckDevice(device_id=3),
     devices.Presence(hub="h1", session="s1", since=AT),
     devices.HubLease(hub="h1", terminals=2),
     devices.TerminalPush(device_id=3, text="{}"),

@@ -177,13 +177,20 @@ async def test_the_office_from_the_command_line_and_the_demo(tmp_path: Path) -> 
         assert (await said("admin", *here, "--password-stdin", stdin=b"correct horse\n"))[0] == 0
         status, text = await said("admin", *here, "--password-stdin", stdin=b"short\n")
         assert (status, "8 characters" in text) == (1, True)
-        assert (await said("device", "add", *here, "东门", "SN-1"))[0] == 0
+        assert "Secret: " in (await said("device", "add", *here, "北门", "SN-2"))[1]
+        assert (await said("device", "add", *here, "--serial-only", "东门", "SN-1"))[0] == 0
         status, text = await said("device", "add", *here, "西门", "SN-1")
         assert (status, "Traceback" in text) == (1, False)
         assert "东门" in (await said("device", "list", *here))[1]
         form = {"deviceName": "东门", "sn": "SN-1"}
         answer = (await web.post("/faces/api/token", data=form)).json()
         assert (answer["flag"], answer["code"], len(answer["token"])) == ("token", 0, 40)
+        answer = (await web.post("/faces/api/token", data={"deviceName": "北门", "sn": "SN-2"})).json()
+        assert (answer["code"], len(answer["challenge"])) == (9001, 56)
+        assert (await said("device", "suspend", *here, "北门"))[0] == 0
+        assert "suspended" in (await said("device", "list", *here))[1]
+        assert "may connect" in (await said("device", "authorise", *here, "北门"))[1]
+        assert "Secret: " in (await said("device", "secret", *here, "北门"))[1]
         assert (await said("device", "remove", *here, "东门"))[0] == 0
 
         async def refused() -> bool:

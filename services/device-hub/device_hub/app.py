@@ -35,7 +35,7 @@ class Door:
         socket = WebSocket(scope, receive, send)
         try:
             with self._room():
-                device = await self._desk.check(CheckToken(token=bearer(socket)))
+                device = await self._desk.check(CheckToken(token=bearer(socket), spend=True))
                 await socket.accept()
                 await Session(socket, device, self._terms).run()
         except RollcallError as error:
@@ -72,8 +72,8 @@ def bearer(socket: WebSocket) -> str:
 def denial(error: RollcallError) -> Response:
     """401 for a token that does not count, 503 when another try may succeed."""
     refused = isinstance(error, NotAllowed)
-    number = DeviceCode.PERMISSION_DENIED if refused else DeviceCode.UNKNOWN_ERROR
-    body = {"flag": "terminal", "code": int(number), "message": error.en, "zh": error.zh}
+    number = error.number or int(DeviceCode.PERMISSION_DENIED if refused else DeviceCode.UNKNOWN_ERROR)
+    body = {"flag": "terminal", "code": number, "message": error.en, "zh": error.zh}
     headers = {"www-authenticate": "Bearer"} if refused else {"retry-after": "5"}
     return JSONResponse(body, 401 if refused else 503, headers)
 

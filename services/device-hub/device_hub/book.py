@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 
 from shared.codes import DeviceCode
-from shared.contracts.devices import Device
+from shared.contracts.devices import Device, DeviceState, HubDevice
 from shared.errors import DeviceRefused
 
 
 class Book:
-    """Devices by id, by name and by serial number."""
+    """Devices by id, by name and by serial number; and the secrets of those that have one."""
 
     def __init__(self) -> None:
         self._by_id: dict[int, Device] = {}
+        self._secrets: dict[int, bytes] = {}
         self._by_name: dict[str, Device] = {}
         self._by_sn: dict[str, Device] = {}
 
@@ -29,9 +30,16 @@ class Book:
         found = (self._by_name.get(name), self._by_sn.get(sn))
         return tuple({device.device_id: device for device in found if device is not None}.values())
 
-    def put(self, device: Device) -> None:
+    def secret(self, device_id: int) -> bytes:
+        """Empty if it has none."""
+        return self._secrets.get(device_id, b"")
+
+    def put(self, known: HubDevice) -> None:
         """Add or replace; whoever held its name or serial number before no longer does."""
+        device, secret = known.device, known.secret.get_secret_value()
         self.drop(device.device_id)
+        if secret:
+            self._secrets[device.device_id] = secret
         self._by_id[device.device_id] = device
         self._by_name[device.name] = device
         self._by_sn[device.sn] = device
@@ -41,6 +49,7 @@ class Book:
         device = self._by_id.pop(device_id, None)
         if device is None:
             return
+        self._secrets.pop(device_id, None)
         for index, key in ((self._by_name, device.name), (self._by_sn, device.sn)):
             holder = index.get(key)
             if holder is not None and holder.device_id == device_id:
@@ -53,20 +62,26 @@ def entitled(found: Iterable[Device], name: str, sn: str) -> Device:
     Raises DeviceRefused with seed 004's number: 9001 unknown or not authorised, 9004 name and serial number
     do not belong together.
     """
-    candidates = tuple(found)
-    if not candidates:
-        raise refusal(DeviceCode.PERMISSION_DENIED, "设备未登记", "Device permission denied: unknown device")
-    for device in candidates:
+    for device in (candidates := tuple(found)):
         if device.name == name and device.sn == sn:
             return _authorised(device)
-    raise refusal(
-        DeviceCode.NAME_SERIAL_MISMATCH, "设备名称与序列号不符", "Device name and the serial number mismatched"
-    )
+    if candidates:
+        raise refusal(
+            DeviceCode.NAME_SERIAL_MISMATCH, "设备名称与序列号不符", "Device name and the serial number mismatched"
+        )
+    raise refusal(DeviceCode.PERMISSION_DENIED, "设备未登记", "Device permission denied: unknown device")
 
 
 def _authorised(device: Device) -> Device:
-    if not device.authorised:
-        raise refusal(DeviceCode.PERMISSION_DENIED, "设备未授权", "Device permission denied: not authorised")
+    match device.state:
+        case DeviceState.PENDING:
+            raise refusal(
+                DeviceCode.PERMISSION_DENIED,
+                "设备正在等待办公室授权",
+                "Device permission denied: it waits for the office to authorise it",
+            )
+        case DeviceState.SUSPENDED:
+            raise refusal(DeviceCode.PERMISSION_DENIED, "设备已停用", "Device permission denied: suspended")
     return device
 
 

@@ -1,37 +1,99 @@
-"""What other services ask of the hub: issue a token, check one."""
+"""What other services ask of the hub: issue a token, check one, know a device."""
 
+import secrets
 import time
 
-from device_hub import tokens
-from device_hub.book import entitled
+from pydantic import ValidationError
+
+from device_hub import challenges, tokens
+from device_hub.book import entitled, refusal
 from device_hub.directory import Directory
-from shared.contracts.devices import CheckToken, Device, IssuedToken, IssueToken
-from shared.errors import NotAllowed, Unavailable
+from device_hub.spent import SpentTokens
+from shared.codes import DeviceCode
+from shared.contracts.devices import (
+    CheckDevice,
+    CheckSerial,
+    CheckToken,
+    Device,
+    IssuedToken,
+    IssueToken,
+    Proof,
+    TokenUse,
+)
+from shared.errors import Conflict, InvalidInput, NotAllowed, Unavailable
 
 
 class TokenDesk:
     """Issues and checks tokens against the hub's copy of the devices."""
 
-    def __init__(self, directory: Directory, secret: bytes, ttl_s: int) -> None:
-        self._directory, self._secret, self._ttl_s = directory, secret, ttl_s
+    def __init__(self, directory: Directory, spent: SpentTokens, secret: bytes, ttl_s: int) -> None:
+        self._directory, self._spent, self._secret, self._ttl_s = directory, spent, secret, ttl_s
 
     async def issue(self, asked: IssueToken) -> IssuedToken:
-        """A token for an authorised device. Raises DeviceRefused (9001, 9004), Unavailable."""
-        # FindDevice takes 64 characters: no device's name or serial number is longer.
+        """A token for an authorised device, or a challenge for one that proves itself with a secret. An unknown one
+        is announced to the office. Raises DeviceRefused (9001, 9003, 9004), Unavailable."""
+        # The registry takes 64 characters: no device's name or serial number is longer.
         found = await self._directory.find(asked.name[:64], asked.sn[:64])
-        device = entitled(found, asked.name, asked.sn)
-        token = tokens.issue(self._secret, device.device_id, int(time.time()) + self._ttl_s)
-        return IssuedToken(token=token, expires_in=self._ttl_s)
+        device = entitled(found or await self._announced(asked), asked.name, asked.sn)
+        if device.proof is Proof.SECRET:
+            if not asked.answer:
+                return IssuedToken(challenge=challenges.issue(self._secret, time.time()))
+            self._check_answer(device.device_id, asked)
+        claims = tokens.Claims(device.device_id, int(time.time()) + self._ttl_s, secrets.token_bytes(tokens.NONCE))
+        return IssuedToken(token=tokens.issue(self._secret, claims), expires_in=self._ttl_s)
+
+    async def _announced(self, asked: IssueToken) -> tuple[Device, ...]:
+        try:
+            return (await self._directory.announce(asked.name, asked.sn),)
+        except ValidationError:  # longer than any name or serial number: nobody's
+            return ()
+        except InvalidInput as error:
+            raise refusal(DeviceCode.NAME_OR_SERIAL_WRONG, error.zh, error.en) from None
+        except Conflict:
+            return tuple(await self._directory.find(asked.name[:64], asked.sn[:64]))
+        except NotAllowed as error:
+            raise refusal(DeviceCode.PERMISSION_DENIED, error.zh, f"Device permission denied: {error.en}") from None
+
+    def _check_answer(self, device_id: int, asked: IssueToken) -> None:
+        secret = self._directory.secret(device_id)
+        if not challenges.answered(self._secret, secret, asked.challenge, asked.answer, time.time()):
+            raise refusal(
+                DeviceCode.PERMISSION_DENIED, "设备密钥不对或质询已过期", "Device permission denied: wrong answer"
+            )
 
     async def check(self, asked: CheckToken) -> Device:
-        """The authorised device whose token this is. Raises NotAllowed, Unavailable."""
+        """The authorised device whose token this is. Raises NotAllowed (7, 9001), Unavailable."""
+        at = time.time()
         try:
-            claims = tokens.read(self._secret, asked.token, time.time())
+            claims = tokens.read(self._secret, asked.token, at)
+        except tokens.Expired:
+            raise _refused("令牌已过期", "token refused: expired", DeviceCode.EXPIRED) from None
         except tokens.BadToken as error:
-            raise NotAllowed("令牌无效或已过期", f"token refused: {error}") from None
-        device = await self._directory.by_id(claims.device_id)
+            raise _refused("令牌无效", f"token refused: {error}") from None
+        device = await self._authorised(claims.device_id)
+        if asked.spend and device.tokens is TokenUse.ONCE and not await self._spent.spend(claims, at):
+            raise _refused("令牌已使用过，请重新获取", "token refused: it was used already; get a new one")
+        return device
+
+    async def check_device(self, asked: CheckDevice) -> Device:
+        """Raises NotAllowed (9001), Unavailable."""
+        return await self._authorised(asked.device_id)
+
+    async def check_serial(self, asked: CheckSerial) -> Device:
+        """Raises DeviceRefused (9001, 9004), Unavailable."""
+        device = entitled(await self._directory.find(asked.name, asked.sn), asked.name, asked.sn)
+        if device.proof is not Proof.SERIAL:
+            raise refusal(DeviceCode.PERMISSION_DENIED, "请先获取令牌", "Device permission denied: a token is needed")
+        return device
+
+    async def _authorised(self, device_id: int) -> Device:
+        device = await self._directory.by_id(device_id)
         if device is None and not self._directory.loaded:
             raise Unavailable(en="the devices were not read yet")
         if device is None or not device.authorised:
-            raise NotAllowed("设备未授权", "the device is not authorised")
+            raise _refused("设备未授权", "the device is not authorised")
         return device
+
+
+def _refused(zh: str, en: str, number: DeviceCode = DeviceCode.PERMISSION_DENIED) -> NotAllowed:
+    return NotAllowed(zh, en, number=int(number))

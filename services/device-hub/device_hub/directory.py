@@ -9,7 +9,15 @@ import structlog
 from device_hub.book import Book
 from shared.bus import Bus
 from shared.contracts.base import ContractError
-from shared.contracts.devices import Device, DeviceChanged, FindDevice, ListDevices
+from shared.contracts.devices import (
+    AnnounceDevice,
+    Device,
+    DeviceChange,
+    DeviceChanged,
+    FindHubDevices,
+    HubDevice,
+    ListHubDevices,
+)
 from shared.errors import Failed, RollcallError, Unavailable
 
 REFRESH_S: Final = 30.0
@@ -51,20 +59,29 @@ class Directory:
         if len(copied) == 1 and (copied[0].name, copied[0].sn) == (name, sn) and copied[0].authorised:
             return copied
         try:
-            return await self._ask(name, sn)
+            return await self._ask(FindHubDevices(name=name, sn=sn))
         except Failed:
             if not copied:
                 raise
             return copied
 
-    async def _ask(self, name: str, sn: str) -> tuple[Device, ...]:
+    def secret(self, device_id: int) -> bytes:
+        """The device's secret, empty if it has none."""
+        return self._book.secret(device_id)
+
+    async def announce(self, name: str, sn: str) -> Device:
+        """Let a terminal that nobody knows wait for the office. Raises InvalidInput, Conflict, NotAllowed,
+        Unavailable."""
+        return await self._bus.ask(AnnounceDevice(name=name, sn=sn))
+
+    async def _ask(self, question: FindHubDevices) -> tuple[Device, ...]:
         """The registry's answer, copied unless a change came while it was on its way: it may be the older news."""
         changes = self._changes
-        found = (await self._bus.ask(FindDevice(name=name, sn=sn))).devices
+        found = (await self._bus.ask(question)).devices
         if self._changes == changes:
-            for device in found:
-                self._learn(device)
-        return found
+            for known in found:
+                self._learn(known)
+        return tuple(known.device for known in found)
 
     async def by_id(self, device_id: int) -> Device | None:
         """The device. For an id that the copy lacks, up to two listings are waited for: the first may have begun
@@ -113,31 +130,24 @@ class Directory:
         return True
 
     async def _list(self) -> None:
-        """Pages are no snapshot: what changed meanwhile is left as the change says, what seems to be gone is
-        asked for by name before anybody is cut."""
+        """Pages by id are no snapshot: what changed meanwhile is left as the change says, what seems to be gone is
+        asked for before anybody is cut."""
         self._touched.clear()
         listed: set[int] = set()
-        page = await self._page(listed)
-        while page:
-            listed |= page
-            page = await self._page(listed) if len(page) == PAGE else set()
+        while page := (await self._bus.ask(ListHubDevices(after=max(listed, default=0), limit=PAGE))).devices:
+            for known in page:
+                if known.device.device_id not in self._touched:
+                    self._learn(known)
+            listed |= {known.device.device_id for known in page}
         for device_id in self._book.ids() - listed - self._touched:
             await self._look_again(device_id)
         self.loaded = True
-
-    async def _page(self, listed: set[int]) -> set[int]:
-        """Learn the next page; the ids on it that were not listed before."""
-        page = (await self._bus.ask(ListDevices(offset=len(listed), limit=PAGE))).devices
-        for device in page:
-            if device.device_id not in self._touched:
-                self._learn(device)
-        return {device.device_id for device in page} - listed
 
     async def changed(self, event: DeviceChanged, _: str) -> None:
         """evt.device.changed: a removal counts at once, anything else is asked for."""
         self._changes += 1
         self._touched.add(event.device_id)
-        if event.change == "removed":
+        if event.change is DeviceChange.REMOVED:
             return self._forget(event.device_id)
         try:
             await self._look_again(event.device_id)
@@ -146,17 +156,14 @@ class Directory:
             self._stale.set()
 
     async def _look_again(self, device_id: int) -> None:
-        """Ask for one device of the copy."""
-        device = self._book.get(device_id)
-        if device is None:
-            self._stale.set()
-        elif device_id not in {found.device_id for found in await self._ask(device.name, device.sn)}:
+        """Ask for one device."""
+        if not await self._ask(FindHubDevices(device_id=device_id)):
             self._forget(device_id)
 
-    def _learn(self, device: Device) -> None:
-        self._book.put(device)
-        if not device.authorised:
-            self._lost(device.device_id)
+    def _learn(self, known: HubDevice) -> None:
+        self._book.put(known)
+        if not known.device.authorised:
+            self._lost(known.device.device_id)
 
     def _forget(self, device_id: int) -> None:
         self._book.drop(device_id)

@@ -14,8 +14,8 @@ from shared.contracts.devices import TerminalPush
 
 log = structlog.get_logger("hub")
 
-Moved = Callable[[int, Session | None], None]
-"""Told that a device's session is now this one, or that it has none any more."""
+Moved = Callable[[Session, bool], None]
+"""Told that a device's session is now this one (True), or that this one was its last (False)."""
 
 
 class Hub:
@@ -39,7 +39,7 @@ class Hub:
         if earlier is not None:
             earlier.finish(Reason.REPLACED)
         log.info("terminal connected", device=device_id, replaced=earlier is not None)
-        return self._moved(device_id, session)
+        return self._moved(session, True)
 
     def closed(self, session: Session) -> None:
         """A session ended; that of a replaced one changes nothing."""
@@ -49,7 +49,7 @@ class Hub:
             if not self._sessions:
                 self._emptied.set()
             log.info("terminal gone", device=device_id, after_s=round((now() - session.since) / timedelta(seconds=1)))
-            self._moved(device_id, None)
+            self._moved(session, False)
 
     def push(self, push: TerminalPush) -> bool:
         """Put news into a terminal's outbox; False if it is not here."""

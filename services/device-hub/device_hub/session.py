@@ -44,6 +44,7 @@ class Session:
         "_socket",
         "_terms",
         "_writer",
+        "agent",
         "device",
         "session_id",
         "since",
@@ -53,6 +54,7 @@ class Session:
         self.device = device
         self.session_id: str = new_id()
         self.since: datetime = now()
+        self.agent = ""
         self._socket, self._terms = socket, terms
         self._conversation, self._outbox = Conversation(), Outbox()
         self._deadline: asyncio.Timeout | None = None
@@ -106,7 +108,8 @@ class Session:
 
     def _answer(self, message: Hello | Ping | Farewell) -> None:
         match message:
-            case Hello():
+            case Hello(agent=agent):
+                self.agent = agent
                 self._outbox.welcome(self._welcome())
                 self._kick()
                 self._terms.opened(self)

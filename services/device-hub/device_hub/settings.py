@@ -2,6 +2,7 @@
 
 from pydantic import Field, SecretStr, field_validator
 
+from shared.bus.topology import TOKEN_LIFE_S
 from shared.contracts.base import ContractError, token
 from shared.settings import Settings
 
@@ -13,7 +14,7 @@ class HubSettings(Settings):
     port: int = 8001
     token_secret: SecretStr = Field(min_length=32)
     """signs terminals' tokens; every hub of an installation shares it"""
-    token_ttl_s: int = Field(default=900, ge=10, le=86_400)
+    token_ttl_s: int = Field(default=900, ge=10, le=TOKEN_LIFE_S)
     heartbeat_s: float = Field(default=20, gt=0)
     """how often a terminal shall send a ping, in seconds; silent for two and a half times that, it is gone"""
     max_terminals: int = Field(default=18_000, ge=1)

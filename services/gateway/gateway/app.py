@@ -17,7 +17,7 @@ from gateway.policies import open_to_all
 from gateway.rest import rest_api
 from gateway.site import Site, TheSite
 from gateway.streams import stream_api
-from gateway.terminal_api import terminal_api
+from gateway.terminal_api.routes import terminal_api
 from gateway.throttle import Rates
 
 if TYPE_CHECKING:

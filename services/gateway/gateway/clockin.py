@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -192,15 +193,24 @@ class Recognition:
         """Whether who registers must agree that the picture goes to the cloud."""
         return self._indexes.pictures_leave
 
-    async def enrol(self, form: StudentForm, picture: bytes, *, may_leave: bool = False) -> Enrolled:
+    async def enrol(
+        self,
+        form: StudentForm,
+        picture: bytes,
+        accept: Callable[[FaceResult], None] = lambda face: None,
+        *,
+        may_leave: bool = False,
+    ) -> Enrolled:
         """Register a student with a photo; `may_leave`: the person agreed that it goes to the cloud. Raises
-        PictureRefused, Conflict, InvalidInput, CloudRefused or Unavailable; then nothing was written."""
+        PictureRefused, Conflict, InvalidInput, CloudRefused, Unavailable, or what `accept` raises of the face that
+        was found; then nothing was written."""
         try:
             jpeg = await asyncio.to_thread(fit, picture)
         except PictureError as error:
             raise PictureRefused((Problem(code=error.number, zh=error.zh, en=error.en),)) from None
         result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2, may_leave=may_leave)
         face = _enrollable(result)
+        accept(face)
         if result.engine == BAIDU:
             async with in_cloud(self._bus, form.num, jpeg) as token:
                 registered = await insist(self._bus, _registration(form, face, jpeg, token))

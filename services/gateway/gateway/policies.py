@@ -70,12 +70,17 @@ def first_visitor(connection: HTTPConnection, site: TheSite) -> None:
         )
 
 
+def shows_a_token() -> None:
+    """A terminal. Its token, or its name and serial number, are in the body, a photo's ticket is in the address: the
+    calls check them themselves (gateway.terminal_api.callers)."""
+
+
 async def key_holder(request: Request, site: TheSite) -> App:
     """A program with a key of an app. Raises a refusal with Baidu's code."""
     return await site.gateway.face_api.callers.app_of(request)
 
 
-POLICIES = (open_to_all, office_session, wall_viewer, first_visitor, key_holder)
+POLICIES = (open_to_all, office_session, wall_viewer, first_visitor, key_holder, shows_a_token)
 
 
 async def posted_form(request: Request, site: TheSite) -> Mapping[str, str]:

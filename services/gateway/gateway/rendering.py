@@ -65,7 +65,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(clock=_clock, day=_day)
+    environment.filters.update(clock=_clock, day=_day, moment=_moment)
     return environment
 
 
@@ -77,3 +77,8 @@ def _clock(context: Context, moment: datetime) -> str:
 @pass_context
 def _day(context: Context, moment: datetime) -> str:
     return f"{moment.astimezone(context['zone']):%Y-%m-%d}"
+
+
+@pass_context
+def _moment(context: Context, moment: datetime) -> str:
+    return f"{moment.astimezone(context['zone']):%Y-%m-%d %H:%M}"

@@ -1,7 +1,8 @@
 """Settings of the gateway."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
+from shared.contracts.people import Gender
 from shared.settings import Settings
 
 
@@ -18,6 +19,10 @@ class GatewaySettings(Settings):
     """streams open at once on this gateway"""
     picture_hosts: str = ""
     """hosts that the face API may fetch `image_type=URL` pictures from: see gateway.baidu_api.downloads; empty: none"""
+    terminal_class: str = Field(default="未分班", min_length=1, max_length=128)
+    """the class of students whom a terminal registers without one (seed 004's `regFace` has none)"""
+    terminal_gender: Gender = Gender.MAN
+    """their gender, likewise; as seed 000's column has it"""
     frame_interval_ms: int = 200
     """the shortest time between two frames of one stream"""
     register_challenge: bool = False

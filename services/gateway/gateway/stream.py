@@ -212,10 +212,10 @@ async def read_hello(socket: WebSocket) -> Hello:
 async def origin_of(gateway: "Gateway", socket: WebSocket, hello: Hello) -> Origin:
     """Whose frames these are. Raises NotAllowed, Unavailable."""
     if hello.token:
-        device = await gateway.bus.ask(CheckToken(token=hello.token))
+        device = await gateway.bus.ask(CheckToken(token=hello.token, spend=True))
         # A challenge is a source of its own: the terminal's camera goes on beside it.
         source = f"ask-{new_id()[:16]}" if hello.challenge else device_source(device.device_id)
-        return Origin(source, SourceKind.DEVICE, device.name, device.device_id)
+        return Origin(source, SourceKind.DEVICE, device.punches_at, device.device_id)
     if not same_origin(socket):
         raise NotAllowed("来源不允许", "cross-origin streams need a terminal's token")
     return Origin(f"web-{new_id()[:16]}", SourceKind.WEB, hello.place or "web")

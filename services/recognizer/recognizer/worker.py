@@ -36,7 +36,7 @@ class Worker:
     async def run(self) -> None:
         """One loop of turns, for ever; start several to fetch ahead."""
         pull = await self._bind()
-        while not _cancelled():
+        while True:
             try:
                 (turn,) = await pull.fetch(1, timeout=FETCH_S)
             except NatsTimeout:
@@ -122,10 +122,3 @@ class Worker:
             await turn.nak(delay=AFTER_ERROR_S)
         except NatsError as error:
             log.warning("turn not given back", reason=repr(error))
-
-
-def _cancelled() -> bool:
-    """Before Python 3.12 `wait_for`, under every request, may give its result instead of a cancellation that came in
-    the same moment."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -10,15 +10,44 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from registry.rules import Attempts, check_embedding, check_user_info, day_bounds
-from registry.store import changes, devices, faces, groups, keys, office, people, punches
+from registry.store import changes, devices, faces, groups, keys, office, people, punches, reported, roster
 from registry.store.database import Database
 from registry.store.faces import seal_face
 from registry.store.library import Library
 from registry.sweeper import Sweeper
 from shared.bus import Bus
-from shared.contracts.attendance import GetPunchOutcome, PunchesOfDay, PunchOutcome, PunchPage
+from shared.contracts.attendance import (
+    GetLastPunch,
+    GetPunchOutcome,
+    LastPunch,
+    PunchesOfDay,
+    PunchOutcome,
+    PunchPage,
+    ReportOutcomes,
+    ReportPunches,
+)
 from shared.contracts.base import Command, Done
-from shared.contracts.devices import AddDevice, Device, DeviceList, FindDevice, ListDevices, RemoveDevice
+from shared.contracts.devices import (
+    AddDevice,
+    AnnounceDevice,
+    AuthoriseDevice,
+    Device,
+    DeviceList,
+    DeviceLog,
+    DevicesSeen,
+    EditDevice,
+    FindDevice,
+    FindHubDevices,
+    GetDevice,
+    GetDeviceLog,
+    HubDevices,
+    IssuedSecret,
+    ListDevices,
+    ListHubDevices,
+    RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
+)
 from shared.contracts.gallery import LibraryChanges, LibraryDelta
 from shared.contracts.library import (
     AddGroup,
@@ -61,6 +90,7 @@ from shared.contracts.people import (
     StudentPage,
     StudentRow,
 )
+from shared.contracts.roster import GetRoster, RosterPage
 from shared.errors import NotAllowed
 from shared.security import Vault
 
@@ -236,14 +266,44 @@ class Attendance:
 class Devices:
     """Commands about terminals."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
 
     def table(self) -> dict[type[Command[Any]], Handler]:
-        return {AddDevice: self.add, RemoveDevice: self.remove, ListDevices: self.listed, FindDevice: self.found}
+        return {
+            AddDevice: self.add,
+            AnnounceDevice: self.announce,
+            AuthoriseDevice: self.authorise,
+            SuspendDevice: self.suspend,
+            RenewSecret: self.renew_secret,
+            EditDevice: self.edit,
+            RemoveDevice: self.remove,
+            ListDevices: self.listed,
+            GetDevice: self.get,
+            FindDevice: self.found,
+            GetDeviceLog: self.log,
+            ListHubDevices: self.listed_for_hub,
+            FindHubDevices: self.found_for_hub,
+            DevicesSeen: self.seen,
+        }
 
-    async def add(self, asked: AddDevice) -> Device:
-        return await self._database.write(lambda session: devices.add(session, asked))
+    async def add(self, asked: AddDevice) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.add(session, self._vault, asked))
+
+    async def announce(self, asked: AnnounceDevice) -> Device:
+        return await self._database.write(lambda session: devices.announced(session, asked))
+
+    async def authorise(self, asked: AuthoriseDevice) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.authorise(session, self._vault, asked))
+
+    async def suspend(self, asked: SuspendDevice) -> Device:
+        return await self._database.write(lambda session: devices.suspend(session, asked))
+
+    async def renew_secret(self, asked: RenewSecret) -> IssuedSecret:
+        return await self._database.write(lambda session: devices.renew_secret(session, self._vault, asked))
+
+    async def edit(self, asked: EditDevice) -> Device:
+        return await self._database.write(lambda session: devices.edit(session, asked))
 
     async def remove(self, asked: RemoveDevice) -> Done:
         return await self._database.write(lambda session: devices.remove(session, asked))
@@ -251,8 +311,42 @@ class Devices:
     async def listed(self, asked: ListDevices) -> DeviceList:
         return await self._database.read(lambda session: devices.listed(session, asked))
 
+    async def get(self, asked: GetDevice) -> Device:
+        return await self._database.read(lambda session: devices.get(session, asked))
+
     async def found(self, asked: FindDevice) -> DeviceList:
         return await self._database.read(lambda session: devices.found(session, asked))
+
+    async def log(self, asked: GetDeviceLog) -> DeviceLog:
+        return await self._database.read(lambda session: devices.log(session, asked))
+
+    async def listed_for_hub(self, asked: ListHubDevices) -> HubDevices:
+        return await self._database.read(lambda session: devices.listed_for_hub(session, self._vault, asked))
+
+    async def found_for_hub(self, asked: FindHubDevices) -> HubDevices:
+        return await self._database.read(lambda session: devices.found_for_hub(session, self._vault, asked))
+
+    async def seen(self, asked: DevicesSeen) -> Done:
+        return await self._database.write(lambda session: devices.seen(session, asked))
+
+
+class Terminals:
+    """What terminals that recognise by themselves need, and what they tell."""
+
+    def __init__(self, database: Database, vault: Vault, debounce_s: float) -> None:
+        self._database, self._vault, self._debounce_s = database, vault, debounce_s
+
+    def table(self) -> dict[type[Command[Any]], Handler]:
+        return {GetRoster: self.roster, ReportPunches: self.report, GetLastPunch: self.last_punch}
+
+    async def roster(self, asked: GetRoster) -> RosterPage:
+        return await self._database.read(lambda session: roster.roster(session, self._vault, asked), snapshot=True)
+
+    async def report(self, asked: ReportPunches) -> ReportOutcomes:
+        return await self._database.write(lambda session: reported.report(session, asked, self._debounce_s))
+
+    async def last_punch(self, asked: GetLastPunch) -> LastPunch:
+        return await self._database.read(lambda session: punches.last(session, asked.source))
 
 
 class Office:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from argon2 import PasswordHasher
 
 from registry.copies import Copies
-from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, serve
+from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals, serve
 from registry.ledger import Ledger
 from registry.outbox import Relay
 from registry.remeasured import Remeasured
@@ -52,7 +52,8 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             Copies(database, vault),
             Remeasured(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
-            Devices(database),
+            Devices(database, vault),
+            Terminals(database, vault, settings.debounce_s),
             Office(database, PasswordHasher()),
         )
         health = Health("registry")

@@ -236,11 +236,23 @@ class Removal(Table):
     born: Mapped[int] = mapped_column(BigInteger)
 
 
+class Departure(Table):
+    """At `revision` this student number left this class, or lost its last face: terminals that keep the class's faces
+    forget it. Tombstones of rows do not know a number, and a terminal knows nothing else."""
+
+    __tablename__ = "departures"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    revision: Mapped[int] = mapped_column(BigInteger, index=True)
+    username: Mapped[str] = mapped_column(String(128))
+    st_class: Mapped[str] = mapped_column(String(128))
+
+
 class Punch(Table):
     """A punch; name, number and class are copies, as they were. It outlives the student."""
 
     __tablename__ = "punches"
-    __table_args__ = (Index(None, "student_id", "place", "captured_at"), OPTIONS)
+    __table_args__ = (Index(None, "student_id", "place", "captured_at"), Index(None, "source", "captured_at"), OPTIONS)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     student_id: Mapped[int | None] = mapped_column(ForeignKey("students.id", ondelete="SET NULL"))
@@ -285,15 +297,28 @@ class Outbox(Table):
 
 
 class DeviceRow(Table):
-    """A terminal that the office knows."""
+    """A terminal that the office knows, or that asks to be known. `secret` is sealed, not hashed: challenges are
+    checked with it."""
 
     __tablename__ = "devices"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
     sn: Mapped[str] = mapped_column(String(64), unique=True)
-    authorised: Mapped[bool] = mapped_column(default=True)
+    state: Mapped[str] = mapped_column(String(16), default="pending", server_default=text("'authorised'"), index=True)
+    proof: Mapped[str] = mapped_column(String(16), default="secret", server_default=text("'serial'"))
+    secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tokens: Mapped[str] = mapped_column(String(16), default="once", server_default=text("'once'"))
+    place: Mapped[str] = mapped_column(String(128), default="", server_default=text("''"))
+    classes: Mapped[str] = mapped_column(Text, default="[]")
+    """a JSON list of class names"""
+    config: Mapped[str] = mapped_column(Text, default="{}")
+    """a JSON DeviceConfig"""
+    config_revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(Moment)
+    seen_at: Mapped[datetime | None] = mapped_column(Moment)
+    clock_offset_ms: Mapped[int | None] = mapped_column(BigInteger)
+    agent: Mapped[str] = mapped_column(String(128), default="", server_default=text("''"))
 
 
 class OfficeAccount(Table):

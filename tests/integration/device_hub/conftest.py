@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from nats.js.errors import Error as JetStreamError
-from pydantic import SecretStr
+from pydantic import SecretBytes, SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 
 from device_hub import service as hub_service
@@ -17,16 +17,22 @@ from device_hub.service import Running
 from device_hub.settings import HubSettings
 from shared.bus import Bus
 from shared.bus.topology import PRESENCE
-from shared.contracts.base import now
+from shared.contracts.base import Done, now
 from shared.contracts.devices import (
+    AnnounceDevice,
     CheckToken,
     Device,
+    DeviceChange,
     DeviceChanged,
-    DeviceList,
-    FindDevice,
+    DevicesSeen,
+    DeviceState,
+    FindHubDevices,
+    HubDevice,
+    HubDevices,
     IssueToken,
-    ListDevices,
+    ListHubDevices,
     Presence,
+    Sighting,
     TerminalPush,
 )
 from tests.conftest import PASSWORDS, Broker
@@ -40,30 +46,48 @@ class Registry:
 
     bus: Bus
     devices: dict[int, Device] = field(default_factory=dict)
+    secrets: dict[int, bytes] = field(default_factory=dict)
+    seen: dict[int, Sighting] = field(default_factory=dict)
     asked: int = 0
 
     async def start(self) -> None:
-        await self.bus.serve(FindDevice, self._find)
-        await self.bus.serve(ListDevices, self._list)
+        await self.bus.serve(FindHubDevices, self._find)
+        await self.bus.serve(ListHubDevices, self._list)
+        await self.bus.serve(AnnounceDevice, self._announce)
+        await self.bus.serve(DevicesSeen, self._seen)
 
-    async def _find(self, asked: FindDevice) -> DeviceList:
+    async def _find(self, asked: FindHubDevices) -> HubDevices:
         self.asked += 1
-        return DeviceList(devices=tuple(d for d in self.devices.values() if d.name == asked.name or d.sn == asked.sn))
-
-    async def _list(self, asked: ListDevices) -> DeviceList:
-        ordered = sorted(self.devices.values(), key=lambda device: device.name)
-        return DeviceList(devices=tuple(ordered[asked.offset : asked.offset + asked.limit]))
-
-    def put(self, device_id: int, *, authorised: bool = True) -> Device:
-        """A device in the table; no news of it."""
-        device = Device(
-            device_id=device_id, name=f"门{device_id}", sn=f"SN{device_id}", authorised=authorised, created_at=now()
+        found = (
+            d
+            for d in self.devices.values()
+            if asked.device_id == d.device_id or d.name == asked.name or d.sn == asked.sn
         )
+        return HubDevices(devices=tuple(map(self._for_hub, found)))
+
+    async def _list(self, asked: ListHubDevices) -> HubDevices:
+        ordered = sorted(d for d in self.devices if d > asked.after)[: asked.limit]
+        return HubDevices(devices=tuple(self._for_hub(self.devices[device_id]) for device_id in ordered))
+
+    async def _announce(self, asked: AnnounceDevice) -> Device:
+        return self.put(max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn)
+
+    async def _seen(self, asked: DevicesSeen) -> Done:
+        self.seen |= {sighting.device_id: sighting for sighting in asked.seen}
+        return Done()
+
+    def _for_hub(self, device: Device) -> HubDevice:
+        return HubDevice(device=device, secret=SecretBytes(self.secrets.get(device.device_id, b"")))
+
+    def put(self, device_id: int, **fields: Any) -> Device:
+        """A device in the table, authorised and believed on its serial number if not said otherwise; no news of it."""
+        usual = {"name": f"门{device_id}", "sn": f"SN{device_id}", "state": DeviceState.AUTHORISED, "created_at": now()}
+        device = Device(device_id=device_id, **(usual | fields))
         self.devices[device_id] = device
         return device
 
     async def announce(self, device_id: int, change: str) -> None:
-        await self.bus.record(DeviceChanged(device_id=device_id, change=change, by="test"))
+        await self.bus.record(DeviceChanged(device_id=device_id, change=DeviceChange(change), by="test"))
 
 
 @dataclass
@@ -160,7 +184,7 @@ async def registry(broker: Broker) -> AsyncIterator[Registry]:
         registry = Registry(bus)
         for device_id in (1, 2, 3):
             registry.put(device_id)
-        registry.put(4, authorised=False)
+        registry.put(4, state=DeviceState.SUSPENDED)
         await registry.start()
         yield registry
 

@@ -8,6 +8,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from shared.contracts.devices import DeviceState
 from shared.errors import NotAllowed
 from shared.testing import eventually
 from tests.integration.device_hub.conftest import Site, StartHub, greet, hear
@@ -94,8 +95,8 @@ async def test_removing_a_device_cuts_its_connection(site: Site) -> None:
 
 async def test_withdrawing_authorisation_cuts_the_connection(site: Site) -> None:
     async with site.terminal(site.registry.devices[1]) as socket:
-        site.registry.put(1, authorised=False)
-        await site.registry.announce(1, "authorisation")
+        site.registry.put(1, state=DeviceState.SUSPENDED)
+        await site.registry.announce(1, "suspended")
         assert await closed(socket) == 4401
 
 

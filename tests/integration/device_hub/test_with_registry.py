@@ -7,9 +7,19 @@ import pytest
 from pydantic import SecretStr
 from websockets.exceptions import InvalidStatus
 
+from device_hub.challenges import answer_to
 from registry import service as registry_service
 from registry.settings import RegistrySettings
-from shared.contracts.devices import AddDevice, RemoveDevice
+from shared.contracts.devices import (
+    AddDevice,
+    AuthoriseDevice,
+    DeviceState,
+    IssueToken,
+    ListDevices,
+    Proof,
+    RemoveDevice,
+    SuspendDevice,
+)
 from shared.errors import DeviceRefused
 from shared.testing import eventually
 from tests.conftest import PASSWORDS, Broker
@@ -29,7 +39,7 @@ async def real_site(broker: Broker, tmp_path: Path, start_hub: StartHub) -> Asyn
 
 
 async def test_a_terminals_life_from_the_office_to_the_cut(real_site: Site) -> None:
-    device = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    device = (await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SERIAL, by="office"))).device
     async with real_site.dial(await real_site.token(device)) as socket:
         assert (await greet(socket))["name"] == "东门"
         await real_site.gateway.ask(RemoveDevice(device_id=device.device_id, by="office"))
@@ -41,10 +51,10 @@ async def test_a_terminals_life_from_the_office_to_the_cut(real_site: Site) -> N
 
 async def test_a_terminal_added_again_is_another_device(real_site: Site) -> None:
     """Tokens name the device by its id, so an id must never be used twice."""
-    first = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    first = (await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SERIAL, by="office"))).device
     token = await real_site.token(first)
     await real_site.gateway.ask(RemoveDevice(device_id=first.device_id, by="office"))
-    second = await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", by="office"))
+    second = (await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SERIAL, by="office"))).device
     assert second.device_id != first.device_id
 
     async def new_one_enters() -> bool:
@@ -55,3 +65,29 @@ async def test_a_terminal_added_again_is_another_device(real_site: Site) -> None
     with pytest.raises(InvalidStatus, match="401"):
         async with real_site.dial(token):
             pass
+
+
+async def test_a_new_terminal_waits_is_let_in_with_a_secret_and_is_cut_when_suspended(real_site: Site) -> None:
+    ask = real_site.gateway.ask
+    with pytest.raises(DeviceRefused, match="waits for the office") as caught:
+        await ask(IssueToken(name="东门", sn="E-1"))
+    assert caught.value.number == 9001
+    [waiting] = (await ask(ListDevices(state=DeviceState.PENDING))).devices
+    issued = await ask(AuthoriseDevice(device_id=waiting.device_id, proof=Proof.SECRET, by="office"))
+    secret = issued.secret.get_secret_value().encode()
+
+    async def challenged() -> str:
+        return (await ask(IssueToken(name="东门", sn="E-1"))).challenge
+
+    challenge = await challenged()
+    for wrong in ("0" * 64, answer_to(b"another", challenge)):
+        with pytest.raises(DeviceRefused, match="wrong answer"):
+            await ask(IssueToken(name="东门", sn="E-1", challenge=challenge, answer=wrong))
+    right = IssueToken(name="东门", sn="E-1", challenge=challenge, answer=answer_to(secret, challenge))
+    token = (await ask(right)).token
+    async with real_site.dial(token) as socket:
+        assert (await greet(socket))["device"] == waiting.device_id
+        await ask(SuspendDevice(device_id=waiting.device_id, by="office"))
+        assert await hear(socket) == {"type": "bye", "reason": "revoked"}
+    with pytest.raises(DeviceRefused, match="suspended"):
+        await ask(IssueToken(name="东门", sn="E-1"))

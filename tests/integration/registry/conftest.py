@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students
+from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals
 from registry.store.database import Database, open_database
 from registry.store.library import Library, open_library
 from registry.store.migrate import migrate
@@ -102,8 +102,13 @@ def attendance(database: Database) -> Attendance:
 
 
 @pytest.fixture
-def devices(database: Database) -> Devices:
-    return Devices(database)
+def devices(database: Database, library: Library) -> Devices:
+    return Devices(database, library.vault)
+
+
+@pytest.fixture
+def terminals(database: Database, library: Library) -> Terminals:
+    return Terminals(database, library.vault, 60.0)
 
 
 @pytest.fixture

@@ -1,63 +1,190 @@
 """Terminals, on both databases."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from registry.handlers import Devices
+from registry.store import devices as store
 from registry.store.database import Database
-from registry.tables import Audit, Outbox
-from shared.contracts.devices import AddDevice, DeviceChanged, FindDevice, ListDevices, RemoveDevice
-from shared.errors import Conflict, NotFound
+from registry.tables import Audit, DeviceRow, Outbox
+from shared.contracts.devices import (
+    AddDevice,
+    AnnounceDevice,
+    AuthoriseDevice,
+    Device,
+    DeviceChange,
+    DeviceChanged,
+    DeviceConfig,
+    DeviceMode,
+    DevicesSeen,
+    DeviceState,
+    EditDevice,
+    FindDevice,
+    FindHubDevices,
+    GetDevice,
+    GetDeviceLog,
+    ListDevices,
+    ListHubDevices,
+    Proof,
+    RemoveDevice,
+    RenewSecret,
+    Sighting,
+    SuspendDevice,
+    TokenUse,
+)
+from shared.errors import Conflict, NotAllowed, NotFound
 
 
-def adding(name: str, sn: str) -> AddDevice:
-    return AddDevice(name=name, sn=sn, by="cli")
+def adding(name: str, sn: str, proof: Proof = Proof.SECRET) -> AddDevice:
+    return AddDevice(name=name, sn=sn, proof=proof, by="cli")
+
+
+async def added(devices: Devices, name: str, sn: str, proof: Proof = Proof.SECRET) -> Device:
+    return (await devices.add(adding(name, sn, proof))).device
+
+
+async def secret_of(devices: Devices, device_id: int) -> bytes:
+    [known] = (await devices.found_for_hub(FindHubDevices(device_id=device_id))).devices
+    return known.secret.get_secret_value()
 
 
 async def test_a_terminal_is_added_and_announced(devices: Devices, database: Database) -> None:
-    device = await devices.add(adding("正门", "SN-1"))
-    assert (device.name, device.sn, device.authorised) == ("正门", "SN-1", True)
-    assert (await devices.listed(ListDevices())).devices == (device,)
+    device = await added(devices, "正门", "SN-1")
+    assert (device.name, device.sn, device.authorised, device.punches_at) == ("正门", "SN-1", True, "正门")
+    found = await devices.listed(ListDevices())
+    assert (found.devices, found.total, found.pending) == ((device,), 1, 0)
     [body] = await database.read(lambda session: session.scalars(select(Outbox.body)))
     event = DeviceChanged.decode(body)
-    assert (event.device_id, event.change, event.by) == (device.device_id, "added", "cli")
+    assert (event.device_id, event.change, event.by) == (device.device_id, DeviceChange.ADDED, "cli")
 
 
-async def test_the_same_terminal_again_is_the_same(devices: Devices) -> None:
+async def test_the_same_terminal_again_gets_a_new_secret(devices: Devices) -> None:
     answers = await asyncio.gather(*(devices.add(adding("a", "1")) for _ in range(4)))
-    assert len(set(answers)) == 1
+    assert len({answer.device.device_id for answer in answers}) == 1
+    secrets = {answer.secret.get_secret_value() for answer in answers}
+    assert len(secrets) == 4
+    assert (await secret_of(devices, answers[0].device.device_id)).decode() in secrets
+
+
+async def test_the_secret_is_sealed_and_told_to_hubs_only(devices: Devices, database: Database) -> None:
+    issued = await devices.add(adding("a", "1"))
+    secret = issued.secret.get_secret_value()
+    assert len(secret) == 64 and secret not in repr(issued)
+    sealed = await database.read(lambda session: session.scalar(select(DeviceRow.secret)))
+    assert sealed is not None and secret.encode() not in sealed
+    assert await secret_of(devices, issued.device.device_id) == secret.encode()
+    [known] = (await devices.listed_for_hub(ListHubDevices())).devices
+    assert (known.device, known.secret.get_secret_value()) == (issued.device, secret.encode())
+    renewed = await devices.renew_secret(RenewSecret(device_id=issued.device.device_id, by="office"))
+    assert await secret_of(devices, issued.device.device_id) == renewed.secret.get_secret_value().encode() != secret
+
+
+async def test_a_terminal_asks_waits_and_is_let_in(devices: Devices) -> None:
+    asked = AnnounceDevice(name="东门", sn="E-1")
+    waiting = await devices.announce(asked)
+    assert (waiting.state, await devices.announce(asked)) == (DeviceState.PENDING, waiting)
+    await added(devices, "a", "1")
+    found = await devices.listed(ListDevices())
+    assert ([d.name for d in found.devices], found.pending) == (["东门", "a"], 1)
+    let_in = AuthoriseDevice(device_id=waiting.device_id, proof=Proof.SECRET, by="office")
+    first, again = await devices.authorise(let_in), await devices.authorise(let_in)
+    assert first.device.authorised and first.secret.get_secret_value() and not again.secret.get_secret_value()
+    suspended = await devices.suspend(SuspendDevice(device_id=waiting.device_id, by="office"))
+    assert suspended.state is DeviceState.SUSPENDED
+    weak = await devices.authorise(AuthoriseDevice(device_id=waiting.device_id, proof=Proof.SERIAL, by="office"))
+    assert (weak.device.proof, weak.secret.get_secret_value()) == (Proof.SERIAL, "")
+    assert await secret_of(devices, waiting.device_id) == b""
+    log = (await devices.log(GetDeviceLog(device_id=waiting.device_id))).entries
+    actions = ["device authorised", "device suspended", "device authorised", "device authorised", "device announced"]
+    assert [entry.action for entry in log] == actions
+
+
+async def test_only_so_many_may_wait(database: Database) -> None:
+    async def announce(number: int) -> Device:
+        asked = AnnounceDevice(name=f"n{number}", sn=f"s{number}")
+        return await database.write(lambda session: store.announced(session, asked, most=2))
+
+    for number in range(2):
+        await announce(number)
+    with pytest.raises(NotAllowed):
+        await announce(2)
+    assert (await announce(1)).state is DeviceState.PENDING
+
+
+async def test_what_the_office_wishes(devices: Devices) -> None:
+    device = await added(devices, "a", "1")
+    wish = EditDevice(
+        device_id=device.device_id,
+        name="东门",
+        place="一号楼",
+        classes=("三年二班", "三年三班"),
+        tokens=TokenUse.TIMED,
+        config=DeviceConfig(mode=DeviceMode.OFFLINE, open_ms=5_000),
+        by="office",
+    )
+    changed = await devices.edit(wish)
+    assert (changed.name, changed.punches_at, changed.classes) == ("东门", "一号楼", ("三年二班", "三年三班"))
+    assert (changed.tokens, changed.config, changed.config_revision) == (TokenUse.TIMED, wish.config, 1)
+    assert (await devices.edit(wish)).config_revision == 1
+    assert await devices.get(GetDevice(device_id=device.device_id)) == changed
+    await added(devices, "b", "2")
+    with pytest.raises(Conflict):
+        await devices.edit(wish.model_copy(update={"name": "b"}))
 
 
 @pytest.mark.parametrize(("name", "sn", "field"), [("a", "9", "name"), ("z", "1", "sn"), ("a", "2", "name")])
 async def test_names_and_serial_numbers_belong_to_one(devices: Devices, name: str, sn: str, field: str) -> None:
-    await devices.add(adding("a", "1"))
-    await devices.add(adding("b", "2"))
-    with pytest.raises(Conflict) as caught:
-        await devices.add(adding(name, sn))
-    assert (caught.value.field in ("name", "sn") and (name, sn) == ("a", "2")) or caught.value.field == field
+    await added(devices, "a", "1")
+    await added(devices, "b", "2")
+    for question in (devices.add(adding(name, sn)), devices.announce(AnnounceDevice(name=name, sn=sn))):
+        with pytest.raises(Conflict) as caught:
+            await question
+        assert (caught.value.field in ("name", "sn") and (name, sn) == ("a", "2")) or caught.value.field == field
 
 
 async def test_finding_by_name_or_serial_number(devices: Devices) -> None:
-    a, b = [await devices.add(adding(*pair)) for pair in (("a", "1"), ("b", "2"))]
+    a, b = [await added(devices, *pair) for pair in (("a", "1"), ("b", "2"))]
     assert (await devices.found(FindDevice(name="a", sn="2"))).devices == (a, b)
     assert (await devices.found(FindDevice(name="a", sn="1"))).devices == (a,)
     assert (await devices.found(FindDevice(name="A", sn="%"))).devices == ()
+    assert [d.name for d in (await devices.listed(ListDevices(text="b"))).devices] == ["b"]
+    assert (await devices.listed(ListDevices(state=DeviceState.PENDING))).devices == ()
 
 
 async def test_a_removed_terminal_is_gone_and_its_id_is_never_given_again(devices: Devices, database: Database) -> None:
-    device = await devices.add(adding("a", "1"))
+    device = await added(devices, "a", "1")
     await devices.remove(RemoveDevice(device_id=device.device_id, by="office"))
     assert (await devices.listed(ListDevices())).devices == ()
-    with pytest.raises(NotFound):
-        await devices.remove(RemoveDevice(device_id=device.device_id, by="office"))
-    assert (await devices.add(adding("a", "1"))).device_id > device.device_id
+    for question in (
+        devices.remove(RemoveDevice(device_id=device.device_id, by="office")),
+        devices.get(GetDevice(device_id=device.device_id)),
+    ):
+        with pytest.raises(NotFound):
+            await question
+    assert (await added(devices, "a", "1")).device_id > device.device_id
     trace = await database.read(lambda session: session.scalars(select(Audit.action).order_by(Audit.id)))
     assert list(trace) == ["device added", "device removed", "device added"]
 
 
 async def test_the_list_comes_in_pages_by_name(devices: Devices) -> None:
     for name in "cab":
-        await devices.add(adding(name, f"sn-{name}"))
+        await added(devices, name, f"sn-{name}")
     assert [d.name for d in (await devices.listed(ListDevices(offset=1, limit=1))).devices] == ["b"]
+    first = await devices.listed_for_hub(ListHubDevices(limit=2))
+    last = await devices.listed_for_hub(ListHubDevices(after=first.devices[-1].device.device_id))
+    assert [known.device.name for known in (*first.devices, *last.devices)] == ["c", "a", "b"]
+
+
+async def test_when_terminals_were_seen(devices: Devices, database: Database) -> None:
+    device, other = [await added(devices, *pair) for pair in (("a", "1"), ("b", "2"))]
+    at = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+    ids = (device.device_id, 99, 2**40)
+    sightings = [Sighting(device_id=i, at=at + timedelta(seconds=i % 60), agent="t/1") for i in ids]
+    await devices.seen(DevicesSeen(seen=tuple(sightings)))
+    found = await devices.get(GetDevice(device_id=device.device_id))
+    assert (found.seen_at, found.agent) == (sightings[0].at, "t/1")
+    assert (await devices.get(GetDevice(device_id=other.device_id))).seen_at is None
+    assert await database.read(lambda session: session.scalar(select(func.count(DeviceRow.id)))) == 2

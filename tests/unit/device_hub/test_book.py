@@ -1,15 +1,16 @@
 """The copy of the devices, and who may have a token."""
 
 import pytest
+from pydantic import SecretBytes
 
 from device_hub.book import Book, entitled
 from shared.contracts.base import now
-from shared.contracts.devices import Device
+from shared.contracts.devices import Device, DeviceState, HubDevice
 from shared.errors import DeviceRefused
 
 
-def device(device_id: int, name: str, sn: str, *, authorised: bool = True) -> Device:
-    return Device(device_id=device_id, name=name, sn=sn, authorised=authorised, created_at=now())
+def device(device_id: int, name: str, sn: str, state: DeviceState = DeviceState.AUTHORISED) -> Device:
+    return Device(device_id=device_id, name=name, sn=sn, state=state, created_at=now())
 
 
 EAST, WEST = device(1, "东门", "E1"), device(2, "西门", "W2")
@@ -18,7 +19,7 @@ EAST, WEST = device(1, "东门", "E1"), device(2, "西门", "W2")
 def book(*devices: Device) -> Book:
     filled = Book()
     for each in devices:
-        filled.put(each)
+        filled.put(HubDevice(device=each, secret=SecretBytes(f"secret {each.device_id}".encode())))
     return filled
 
 
@@ -48,6 +49,7 @@ def test_dropping_a_device_does_not_drop_another_that_took_its_name() -> None:
     filled = book(EAST, device(3, "东门", "E3"))
     filled.drop(1)
     assert filled.ids() == {3}
+    assert (filled.secret(1), filled.secret(3)) == (b"", b"secret 3")
     assert [each.device_id for each in filled.find("东门", "")] == [3]
 
 
@@ -64,8 +66,9 @@ def test_dropping_what_is_not_there_is_nothing() -> None:
         ((EAST, WEST), "东门", "W2", 9004),
         ((EAST,), "东门", "E9", 9004),
         ((WEST,), "东门", "W2", 9004),
-        ((device(4, "北门", "N4", authorised=False),), "北门", "N4", 9001),
-        ((device(4, "北门", "N4", authorised=False),), "北门", "N9", 9004),
+        ((device(4, "北门", "N4", DeviceState.SUSPENDED),), "北门", "N4", 9001),
+        ((device(4, "北门", "N4", DeviceState.PENDING),), "北门", "N4", 9001),
+        ((device(4, "北门", "N4", DeviceState.SUSPENDED),), "北门", "N9", 9004),
     ],
 )
 def test_who_gets_no_token_is_told_why(found: tuple[Device, ...], name: str, sn: str, number: int) -> None:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from device_hub.tokens import BadToken, Claims, issue, read
+from device_hub.tokens import BadToken, Claims, Expired, issue, read
 
 SECRET = b"0123456789abcdef" * 2
 NOW = 1_767_323_045.5
-TOKEN = issue(SECRET, 7, int(NOW) + 900)
+CLAIMS = Claims(7, int(NOW) + 900, b"\x0a\x0b\x0c\x0d")
+TOKEN = issue(SECRET, CLAIMS)
 
 
 def test_a_token_has_the_length_that_seed_004_prints() -> None:
@@ -15,11 +16,23 @@ def test_a_token_has_the_length_that_seed_004_prints() -> None:
 
 def test_the_golden_token() -> None:
     """Hubs of two versions must accept each other's tokens. The tag was computed with openssl dgst -hmac."""
-    assert issue(SECRET, 7, 1_767_323_945) == "00000007695739291790152cfbfc883d0f680fd1"
+    assert TOKEN == "00000007695739290a0b0c0d8ad512b6540c031e"
 
 
 def test_it_says_whose_it_is_and_until_when() -> None:
-    assert read(SECRET, TOKEN, NOW) == Claims(7, int(NOW) + 900)
+    assert read(SECRET, TOKEN, NOW) == CLAIMS
+
+
+def test_two_tokens_of_one_second_are_two() -> None:
+    other = Claims(CLAIMS.device_id, CLAIMS.expires, b"\x0a\x0b\x0c\x0e")
+    assert issue(SECRET, other) != TOKEN
+    assert other.name != CLAIMS.name
+
+
+def test_what_a_used_token_is_remembered_by_is_no_token() -> None:
+    assert CLAIMS.name == TOKEN[:24]
+    with pytest.raises(BadToken):
+        read(SECRET, CLAIMS.name, NOW)
 
 
 @pytest.mark.parametrize("later", [0.0, 899.0])
@@ -29,7 +42,7 @@ def test_it_holds_until_its_time_is_over(later: float) -> None:
 
 @pytest.mark.parametrize("later", [900.0, 1e9])
 def test_then_it_is_over(later: float) -> None:
-    with pytest.raises(BadToken, match="expired"):
+    with pytest.raises(Expired):
         read(SECRET, TOKEN, NOW + later)
 
 
@@ -73,4 +86,5 @@ def test_the_error_does_not_quote_the_token() -> None:
 
 def test_the_largest_device_id_and_the_last_second() -> None:
     largest = 2**32 - 1
-    assert read(SECRET, issue(SECRET, largest, largest), NOW) == Claims(largest, largest)
+    claims = Claims(largest, largest, b"\xff" * 4)
+    assert read(SECRET, issue(SECRET, claims), NOW) == claims

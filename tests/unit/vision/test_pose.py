@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.vision.angles import ANGLE_CODES, angle_code
 from shared.vision.engine import Face, FaceEngine
 from shared.vision.landmarks import LANDMARK_72, landmark4, landmark72, landmark150
 from shared.vision.picture import decode
 from shared.vision.pose import Pose, canonical, mirror, pose
-from shared.vision.turning import ANGLE_CODES, angle_code
 
 Photos = dict[str, tuple[bytes, ...]]
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from shared.vision.angles import angle_code
 from shared.vision.detector import overlap
 from shared.vision.engine import FaceEngine, Fields
 from shared.vision.picture import decode
-from shared.vision.turning import angle_code
 
 Photos = dict[str, tuple[bytes, ...]]
 

@@ -1,4 +1,4 @@
-"""Terminals: which may connect; and the link for a hall's screen."""
+"""Terminals: those that ask to be let in, those that may connect; and the link for a hall's screen."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,30 @@ from gateway.office.paging import Pager, page_number
 from gateway.policies import WALL_TICKET, PostedForm, office_session
 from gateway.sessions import Flash
 from gateway.site import Site, TheSite
-from shared.contracts.devices import AddDevice, Device, ListDevices, RemoveDevice
-from shared.errors import Conflict, InvalidInput, NotFound
+from shared.contracts.devices import (
+    AddDevice,
+    AuthoriseDevice,
+    Device,
+    DeviceConfig,
+    EditDevice,
+    GetDevice,
+    GetDeviceLog,
+    IssuedSecret,
+    ListDevices,
+    Proof,
+    RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
+)
+from shared.contracts.people import FindStudents
+from shared.errors import Conflict, InvalidInput
 from shared.security import make_ticket
 
 LIST = "/office/devices"
 BY = "office"
 ROWS = 100
-CHUNK = 2_000
+LOG = 50
+TEXT = 64
 WALL_S = 90 * 86_400
 """How long a hall's screen may show the wall with one link, in seconds: a school term."""
 
@@ -29,13 +45,21 @@ def device_pages() -> APIRouter:
     router.add_api_route("", devices, methods=["GET"])
     router.add_api_route("", add, methods=["POST"])
     router.add_api_route("/wall", wall_link, methods=["POST"])
+    router.add_api_route("/{device_id}", device_page, methods=["GET"])
+    router.add_api_route("/{device_id}", edit, methods=["POST"])
+    router.add_api_route("/{device_id}/authorise", authorise, methods=["POST"])
+    router.add_api_route("/{device_id}/suspend", suspend, methods=["POST"])
+    router.add_api_route("/{device_id}/secret", renew_secret, methods=["POST"])
     router.add_api_route("/{device_id}/remove", remove_page, methods=["GET"])
     router.add_api_route("/{device_id}/remove", remove, methods=["POST"])
     return router
 
 
+# ---- the list
+
+
 async def devices(request: Request, site: TheSite) -> Response:
-    """A page of terminals, and a form for a new one."""
+    """A page of terminals, those that wait first, and a form for a new one."""
     return await _list(request, site)
 
 
@@ -47,31 +71,31 @@ async def _list(
     problem: str = "",
     wall: str = "",
 ) -> Response:
-    shown = {name: (typed or {}).get(name, "") for name in ("name", "sn")}
+    shown = {name: (typed or {}).get(name, "") for name in ("name", "sn", "serial_only")}
+    asked = {"text": request.query_params.get("text", "").strip()[:TEXT]}
     page = page_number(request.query_params.get("page", ""))
-    offset = (page - 1) * ROWS
-    found = await _some(site, offset, ROWS + 1)  # one more than is shown tells whether there is another page
-    pager = Pager(page, ROWS, offset + len(found), {})
+    found = await site.gateway.bus.ask(ListDevices(**asked, offset=(page - 1) * ROWS, limit=ROWS))
+    pager = Pager(page, ROWS, found.total, asked)
+    if page > pager.pages:
+        return site.redirect(LIST + pager.link(pager.pages))
     return site.form_page(
-        request, "devices.html", status, devices=found[:ROWS], pager=pager, typed=shown, problem=problem, wall=wall
+        request, "devices.html", status, found=found, asked=asked, pager=pager, typed=shown, problem=problem, wall=wall
     )
 
 
-async def _some(site: Site, offset: int, limit: int) -> tuple[Device, ...]:
-    found = await site.gateway.bus.ask(ListDevices(offset=offset, limit=limit))
-    return found.devices
-
-
 async def add(request: Request, site: TheSite, form: PostedForm) -> Response:
-    """Authorise a terminal."""
+    """Authorise a terminal, and show its secret."""
     words = site.words(request)
+    proof = Proof.SERIAL if form.get("serial_only") else Proof.SECRET
     try:
-        device = await site.gateway.bus.ask(AddDevice(name=form.get("name", ""), sn=form.get("sn", ""), by=BY))
+        issued = await site.gateway.bus.ask(
+            AddDevice(name=form.get("name", ""), sn=form.get("sn", ""), proof=proof, by=BY)
+        )
     except ValidationError:
         return await _list(request, site, 400, form, words("devices.wrong"))
     except (Conflict, InvalidInput) as error:
         return await _list(request, site, status=400, typed=form, problem=words.of(error))
-    return site.redirect(LIST, Flash(words("devices.added", name=device.name)))
+    return await _let_in(request, site, issued)
 
 
 async def wall_link(request: Request, site: TheSite, form: PostedForm) -> Response:
@@ -80,25 +104,122 @@ async def wall_link(request: Request, site: TheSite, form: PostedForm) -> Respon
     return await _list(request, site, wall=str(request.url.replace(path="/live", query=f"ticket={ticket}")))
 
 
+# ---- one terminal
+
+
+async def device_page(request: Request, site: TheSite, device_id: int) -> Response:
+    """One terminal, to look at and change, with what was done to it."""
+    return await _one(request, site, await _device(site, device_id))
+
+
+async def _device(site: Site, device_id: int) -> Device:
+    """The terminal of this id. Raises NotFound."""
+    return await site.gateway.bus.ask(GetDevice(device_id=device_id))
+
+
+async def _one(
+    request: Request,
+    site: Site,
+    device: Device,
+    status: int = 200,
+    typed: Mapping[str, str] | None = None,
+    problem: str = "",
+    secret: str = "",
+) -> Response:
+    log = await site.gateway.bus.ask(GetDeviceLog(device_id=device.device_id, limit=LOG))
+    students = await site.gateway.bus.ask(FindStudents(limit=1))
+    return site.form_page(
+        request,
+        "device.html",
+        status,
+        device=device,
+        typed=typed or _as_typed(device),
+        known=students.classes,
+        log=log.entries,
+        problem=problem,
+        secret=secret,
+    )
+
+
+def _as_typed(device: Device) -> dict[str, str]:
+    config = device.config
+    return {
+        "name": device.name,
+        "place": device.place,
+        "classes": "\n".join(device.classes),
+        "tokens": device.tokens,
+        "mode": config.mode,
+        "open_ms": str(config.open_ms),
+        "fill_light": config.fill_light,
+        "volume": str(config.volume),
+        "greeting": config.greeting,
+    }
+
+
+async def edit(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Name, place, classes, and what the terminal shall do."""
+    device, words = await _device(site, device_id), site.words(request)
+    try:
+        changed = await site.gateway.bus.ask(_edited(device_id, form))
+    except ValidationError as error:
+        field = str(error.errors()[0]["loc"][-1])
+        return await _one(request, site, device, 400, form, words("devices.wrong_field", field=field))
+    except (Conflict, InvalidInput) as error:
+        return await _one(request, site, device, 400, form, words.of(error))
+    return site.redirect(f"{LIST}/{device_id}", Flash(words("devices.saved", name=changed.name)))
+
+
+def _edited(device_id: int, form: Mapping[str, str]) -> EditDevice:
+    """Raises ValidationError."""
+    classes = tuple(filter(None, map(str.strip, form.get("classes", "").splitlines())))
+    wishes = {name: form[name] for name in ("mode", "open_ms", "fill_light", "volume", "greeting") if name in form}
+    return EditDevice.model_validate(
+        {
+            "device_id": device_id,
+            "name": form.get("name", ""),
+            "place": form.get("place", ""),
+            "tokens": form.get("tokens", ""),
+            "classes": classes,
+            "config": DeviceConfig.model_validate(wishes),
+            "by": BY,
+        }
+    )
+
+
+async def authorise(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Let it in. The secret, if it gets one, is shown this once."""
+    proof = Proof.SERIAL if form.get("serial_only") else Proof.SECRET
+    issued = await site.gateway.bus.ask(AuthoriseDevice(device_id=device_id, proof=proof, by=BY))
+    return await _let_in(request, site, issued)
+
+
+async def renew_secret(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """A new secret, shown this once."""
+    return await _let_in(request, site, await site.gateway.bus.ask(RenewSecret(device_id=device_id, by=BY)))
+
+
+async def _let_in(request: Request, site: Site, issued: IssuedSecret) -> Response:
+    """A secret is on this page only, in no address and no cookie; without one the list says what was done."""
+    device, secret = issued.device, issued.secret.get_secret_value()
+    if secret:
+        return await _one(request, site, device, secret=secret)
+    return site.redirect(LIST, Flash(site.words(request)("devices.added", name=device.name)))
+
+
+async def suspend(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Let it in no more; a live connection is cut."""
+    device = await site.gateway.bus.ask(SuspendDevice(device_id=device_id, by=BY))
+    return site.redirect(LIST, Flash(site.words(request)("devices.suspended", name=device.name)))
+
+
 async def remove_page(request: Request, site: TheSite, device_id: int) -> Response:
     """Asks whether it is meant."""
     device = await _device(site, device_id)
     return site.form_page(request, "device_remove.html", device=device)
 
 
-async def _device(site: Site, device_id: int) -> Device:
-    """The terminal of this id. Raises NotFound."""
-    offset = 0
-    while found := await _some(site, offset, CHUNK):
-        for device in found:
-            if device.device_id == device_id:
-                return device
-        offset += CHUNK
-    raise NotFound("没有这台设备", "There is no such device")
-
-
 async def remove(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
-    """Take a terminal's right to connect away."""
+    """Forget a terminal."""
     device = await _device(site, device_id)
     await site.gateway.bus.ask(RemoveDevice(device_id=device_id, by=BY))
     return site.redirect(LIST, Flash(site.words(request)("devices.removed", name=device.name)))

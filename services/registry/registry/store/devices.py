@@ -1,38 +1,98 @@
-"""Terminals that the office knows."""
+"""Terminals: those that ask, those that the office lets in."""
 
+import json
+import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from pydantic import SecretBytes, SecretStr
+from sqlalchemy import ColumnElement, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit
-from registry.tables import DeviceRow
+from registry.tables import Audit, DeviceRow
 from shared.contracts.base import Done, now
 from shared.contracts.devices import (
+    MAX_PENDING,
     AddDevice,
+    AnnounceDevice,
+    AuthoriseDevice,
     Device,
+    DeviceChange,
     DeviceChanged,
+    DeviceConfig,
     DeviceList,
+    DeviceLog,
+    DevicesSeen,
+    DeviceState,
+    EditDevice,
     FindDevice,
+    FindHubDevices,
+    GetDevice,
+    GetDeviceLog,
+    HubDevice,
+    HubDevices,
+    IssuedSecret,
     ListDevices,
+    ListHubDevices,
+    LogEntry,
+    Proof,
     RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
 )
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotAllowed, NotFound
+from shared.security import Vault
+
+ITSELF = "terminal"
+"""who announces, in the log"""
+SECRET_BYTES = 32
 
 
-async def add(session: AsyncSession, asked: AddDevice) -> Device:
-    """Raises Conflict. Adding the same terminal again answers it again."""
-    name = tidy(asked.name, "name")
-    for row in await session.scalars(select(DeviceRow).where(_either(name, asked.sn))):
-        if (row.name, row.sn) == (name, asked.sn):
-            return _device(row)
+async def add(session: AsyncSession, vault: Vault, asked: AddDevice) -> IssuedSecret:
+    """Raises Conflict. Adding the same terminal again lets it in again."""
+    row = await _known(session, tidy(asked.name, "name"), asked.sn) or await _new(session, asked.name, asked.sn)
+    return await _let_in(session, vault, row, asked.proof, DeviceChange.ADDED, asked.by)
+
+
+async def announced(session: AsyncSession, asked: AnnounceDevice, *, most: int = MAX_PENDING) -> Device:
+    """Raises Conflict, NotAllowed. A terminal that is known already is answered as it stands."""
+    if (row := await _known(session, tidy(asked.name, "name"), asked.sn)) is not None:
+        return as_device(row)
+    if await _count(session, DeviceRow.state == DeviceState.PENDING) >= most:
+        raise NotAllowed("等待授权的设备太多", "too many terminals wait for the office already")
+    row = await _new(session, asked.name, asked.sn)
+    await _tell(session, row.id, DeviceChange.ANNOUNCED, ITSELF)
+    return as_device(row)
+
+
+async def _known(session: AsyncSession, name: str, sn: str) -> DeviceRow | None:
+    """The terminal that bears both. Raises Conflict if somebody else bears one of them."""
+    for row in await session.scalars(select(DeviceRow).where(_either(name, sn))):
+        if (row.name, row.sn) == (name, sn):
+            return row
         _refuse(row, name)
-    row = DeviceRow(name=name, sn=asked.sn, authorised=True, created_at=now())
+    return None
+
+
+async def _new(session: AsyncSession, name: str, sn: str) -> DeviceRow:
+    row = DeviceRow(
+        name=tidy(name, "name"),
+        sn=sn,
+        state=DeviceState.PENDING,
+        proof=Proof.SECRET,
+        tokens="once",
+        place="",
+        classes="[]",
+        config="{}",
+        config_revision=0,
+        agent="",
+        created_at=now(),
+    )
     session.add(row)
     await session.flush()
-    await _tell(session, row.id, "added", asked.by)
-    return _device(row)
+    return row
 
 
 def _either(name: str, sn: str) -> ColumnElement[bool]:
@@ -45,32 +105,200 @@ def _refuse(row: DeviceRow, name: str) -> None:
     raise Conflict("序列号已被使用", "another terminal has this serial number", field="sn")
 
 
-async def _tell(session: AsyncSession, device_id: int, change: str, by: str) -> None:
-    await audit(session, by, f"device {change}", f"device {device_id}")
+async def _tell(session: AsyncSession, device_id: int, change: DeviceChange, by: str) -> None:
+    await audit(session, by, f"device {change}", _subject(device_id))
     await announce(session, DeviceChanged(device_id=device_id, change=change, by=by))
+
+
+def _subject(device_id: int) -> str:
+    return f"device {device_id}"
+
+
+# ---- the office's decisions
+
+
+async def authorise(session: AsyncSession, vault: Vault, asked: AuthoriseDevice) -> IssuedSecret:
+    """Raises NotFound."""
+    row = await _row(session, asked.device_id)
+    return await _let_in(session, vault, row, asked.proof, DeviceChange.AUTHORISED, asked.by)
+
+
+async def _let_in(
+    session: AsyncSession, vault: Vault, row: DeviceRow, proof: Proof, change: DeviceChange, by: str
+) -> IssuedSecret:
+    """A terminal that proves itself with a secret keeps the one it has."""
+    row.state, row.proof = DeviceState.AUTHORISED, proof
+    secret = ""
+    if proof is Proof.SERIAL:
+        row.secret = None
+    elif row.secret is None or change is DeviceChange.ADDED:
+        secret = _seal_new_secret(vault, row)
+    await session.flush()
+    await _tell(session, row.id, change, by)
+    return IssuedSecret(device=as_device(row), secret=SecretStr(secret))
+
+
+def _seal_new_secret(vault: Vault, row: DeviceRow) -> str:
+    secret = secrets.token_hex(SECRET_BYTES)
+    row.secret = vault.seal(secret.encode(), _bound(row))
+    return secret
+
+
+def _bound(row: DeviceRow) -> str:
+    return f"device:{row.id}"
+
+
+async def renew_secret(session: AsyncSession, vault: Vault, asked: RenewSecret) -> IssuedSecret:
+    """Raises NotFound."""
+    row = await _row(session, asked.device_id)
+    row.proof = Proof.SECRET
+    secret = _seal_new_secret(vault, row)
+    await _tell(session, row.id, DeviceChange.SECRET_RENEWED, asked.by)
+    return IssuedSecret(device=as_device(row), secret=SecretStr(secret))
+
+
+async def suspend(session: AsyncSession, asked: SuspendDevice) -> Device:
+    """Raises NotFound."""
+    row = await _row(session, asked.device_id)
+    row.state = DeviceState.SUSPENDED
+    await _tell(session, row.id, DeviceChange.SUSPENDED, asked.by)
+    return as_device(row)
+
+
+async def edit(session: AsyncSession, asked: EditDevice) -> Device:
+    """Raises NotFound, Conflict."""
+    row = await _row(session, asked.device_id)
+    name = tidy(asked.name, "name")
+    other = await session.scalar(select(DeviceRow).where(DeviceRow.name == name, DeviceRow.id != row.id))
+    if other is not None:
+        _refuse(other, name)
+    row.name, row.place, row.tokens = name, tidy(asked.place, "place") if asked.place.strip() else "", asked.tokens
+    row.classes = json.dumps([tidy(c, "classes") for c in asked.classes], ensure_ascii=False)
+    config = asked.config.model_dump_json()
+    if config != row.config:
+        row.config, row.config_revision = config, row.config_revision + 1
+    await session.flush()
+    await _tell(session, row.id, DeviceChange.EDITED, asked.by)
+    return as_device(row)
 
 
 async def remove(session: AsyncSession, asked: RemoveDevice) -> Done:
     """Raises NotFound."""
-    row = await session.get(DeviceRow, asked.device_id) if is_row_id(asked.device_id) else None
-    if row is None:
-        raise NotFound("没有这台设备", "no such terminal", field="device_id")
-    await session.delete(row)
-    await _tell(session, asked.device_id, "removed", asked.by)
+    await session.delete(await _row(session, asked.device_id))
+    await _tell(session, asked.device_id, DeviceChange.REMOVED, asked.by)
     return Done()
 
 
+async def _row(session: AsyncSession, device_id: int) -> DeviceRow:
+    row = await session.get(DeviceRow, device_id, with_for_update=True) if is_row_id(device_id) else None
+    if row is None:
+        raise NotFound("没有这台设备", "no such terminal", field="device_id")
+    return row
+
+
+# ---- what is asked about them
+
+
 async def listed(session: AsyncSession, asked: ListDevices) -> DeviceList:
-    """A page of all terminals, by name."""
-    page = select(DeviceRow).order_by(DeviceRow.name).offset(min(asked.offset, LARGEST_ROW_ID)).limit(asked.limit)
-    return DeviceList(devices=tuple(map(_device, await session.scalars(page))))
+    """A page: those that wait first, then by name."""
+    wanted: list[ColumnElement[bool]] = [] if asked.state is None else [DeviceRow.state == asked.state]
+    if text := asked.text.strip():
+        wanted.append(
+            or_(*(c.icontains(text, autoescape=True) for c in (DeviceRow.name, DeviceRow.place, DeviceRow.sn)))
+        )
+    order = (case((DeviceRow.state == DeviceState.PENDING, 0), else_=1), DeviceRow.name)
+    page = select(DeviceRow).where(*wanted).order_by(*order)
+    rows = await session.scalars(page.offset(min(asked.offset, LARGEST_ROW_ID)).limit(asked.limit))
+    return DeviceList(
+        devices=tuple(map(as_device, rows)),
+        total=await _count(session, *wanted),
+        pending=await _count(session, DeviceRow.state == DeviceState.PENDING),
+    )
+
+
+async def _count(session: AsyncSession, *wanted: ColumnElement[bool]) -> int:
+    return await session.scalar(select(func.count(DeviceRow.id)).where(*wanted)) or 0
+
+
+async def get(session: AsyncSession, asked: GetDevice) -> Device:
+    """Raises NotFound."""
+    row = await session.get(DeviceRow, asked.device_id) if is_row_id(asked.device_id) else None
+    if row is None:
+        raise NotFound("没有这台设备", "no such terminal", field="device_id")
+    return as_device(row)
 
 
 async def found(session: AsyncSession, asked: FindDevice) -> DeviceList:
     """Those with this name or this serial number."""
     wanted = select(DeviceRow).where(_either(asked.name, asked.sn)).order_by(DeviceRow.id)
-    return DeviceList(devices=tuple(map(_device, await session.scalars(wanted))))
+    return DeviceList(devices=tuple(map(as_device, await session.scalars(wanted))))
 
 
-def _device(row: Any) -> Device:
-    return Device(device_id=row.id, name=row.name, sn=row.sn, authorised=row.authorised, created_at=row.created_at)
+async def log(session: AsyncSession, asked: GetDeviceLog) -> DeviceLog:
+    """Newest first."""
+    wanted = select(Audit).where(Audit.what == _subject(asked.device_id)).order_by(Audit.id.desc())
+    rows = await session.scalars(wanted.limit(asked.limit))
+    return DeviceLog(entries=tuple(LogEntry(at=row.at, by=row.by, action=row.action) for row in rows))
+
+
+def as_device(row: DeviceRow) -> Device:
+    """A row as everybody but the hubs sees it."""
+    return Device(
+        device_id=row.id,
+        name=row.name,
+        sn=row.sn,
+        state=DeviceState(row.state),
+        proof=Proof(row.proof),
+        tokens=row.tokens,
+        place=row.place,
+        classes=tuple(json.loads(row.classes)),
+        config=DeviceConfig.model_validate_json(row.config),
+        config_revision=row.config_revision,
+        created_at=row.created_at,
+        seen_at=row.seen_at,
+        clock_offset_ms=row.clock_offset_ms,
+        agent=row.agent,
+    )
+
+
+# ---- for the hubs
+
+
+async def listed_for_hub(session: AsyncSession, vault: Vault, asked: ListHubDevices) -> HubDevices:
+    """A page by id."""
+    page = select(DeviceRow).where(DeviceRow.id > asked.after).order_by(DeviceRow.id).limit(asked.limit)
+    return _for_hub(vault, (await session.scalars(page)).all())
+
+
+async def found_for_hub(session: AsyncSession, vault: Vault, asked: FindHubDevices) -> HubDevices:
+    """By id, or by name or serial number."""
+    which = DeviceRow.id == asked.device_id if asked.device_id else _either(asked.name, asked.sn)
+    return _for_hub(vault, (await session.scalars(select(DeviceRow).where(which).order_by(DeviceRow.id))).all())
+
+
+def _for_hub(vault: Vault, rows: Sequence[DeviceRow]) -> HubDevices:
+    return HubDevices(devices=tuple(HubDevice(device=as_device(row), secret=_secret(vault, row)) for row in rows))
+
+
+def _secret(vault: Vault, row: DeviceRow) -> SecretBytes:
+    return SecretBytes(b"" if row.secret is None else vault.open(row.secret, _bound(row)))
+
+
+async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
+    """One statement for all of them."""
+    rows: list[dict[str, Any]] = [
+        {"key": s.device_id, "seen_at": s.at, "clock_offset_ms": s.clock_offset_ms, "agent": s.agent}
+        for s in asked.seen
+        if is_row_id(s.device_id)
+    ]
+    if rows:
+        connection = await session.connection()
+        await connection.execute(
+            update(DeviceRow)
+            .where(DeviceRow.id == bindparam("key"))
+            .values(
+                seen_at=bindparam("seen_at"), clock_offset_ms=bindparam("clock_offset_ms"), agent=bindparam("agent")
+            ),
+            rows,
+        )
+    return Done()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.store.library import Library
-from registry.tables import Face, FaceGroup, FaceUser, PhotoFile, Removal
+from registry.tables import Departure, Face, FaceGroup, FaceUser, PhotoFile, Removal, Student
 from registry.tables import LooseFace as LooseRow
 from shared.codes import FaceCode
 from shared.contracts.base import Done, now
@@ -167,6 +167,8 @@ async def erase_users(session: AsyncSession, users: Iterable[FaceUser], revision
         wanted = select(Face.id, Face.photo_id).where(Face.user_pk == user.id)
         await _erase(session, (await session.execute(wanted)).all())
         await bury(session, revision, [("user", user.id, user.born)])
+        if user.student_id is not None:
+            await depart(session, revision, user.student_id)
         await session.delete(user)
     await session.flush()
 
@@ -182,6 +184,12 @@ async def bury(session: AsyncSession, revision: int, gone: list[tuple[str, int, 
     if gone:
         rows = [{"revision": revision, "what": what, "item_id": item, "born": born} for what, item, born in gone]
         await session.execute(insert(Removal), rows)
+
+
+async def depart(session: AsyncSession, revision: int, student_id: int) -> None:
+    """The student, as the row still says, leaves the class and its terminals."""
+    student = select(literal(revision), Student.st_num, Student.st_class).where(Student.id == student_id)
+    await session.execute(insert(Departure).from_select(["revision", "username", "st_class"], student))
 
 
 async def sweep_group(session: AsyncSession, group_pk: int, at_once: int) -> bool:

@@ -182,6 +182,8 @@ async def remove_face(session: AsyncSession, asked: RemoveFace) -> LibraryRevisi
         raise _missing(FaceCode.FACE_MISSING)
     if not await _count(session, user.id):
         await erase_users(session, [user], revision)
+    else:
+        user.revision = revision  # terminals take a user's faces as a whole
     return await _done(session, revision)
 
 

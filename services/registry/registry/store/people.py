@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit
-from registry.store.faces import Place, SealedFace, add_face, bury, erase_users, open_photo
+from registry.store.faces import Place, SealedFace, add_face, bury, depart, erase_users, open_photo
 from registry.store.library import Library, hold, next_revision
 from registry.tables import Face, FaceUser, PhotoFile, Student
 from shared.contracts.base import now
@@ -95,7 +95,10 @@ async def edit(session: AsyncSession, asked: EditStudent) -> Registered:
     student = await _locked(session, asked.student_id)
     await _check_number(session, asked.num, student.id)
     before = student.st_num if student.st_num != asked.num else ""
-    student.st_name, student.st_class = tidy(asked.name, "name"), tidy(asked.class_name, "class_name")
+    class_name = tidy(asked.class_name, "class_name")
+    if (student.st_num, student.st_class) != (asked.num, class_name):
+        await depart(session, revision, student.id)
+    student.st_name, student.st_class = tidy(asked.name, "name"), class_name
     student.st_num, student.st_gender, student.revision = asked.num, asked.gender, revision
     for user in await session.scalars(select(FaceUser).where(FaceUser.student_id == student.id)):
         user.user_id, user.revision = asked.num, revision

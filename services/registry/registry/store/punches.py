@@ -12,6 +12,7 @@ from shared.bus.topology import LEDGER_CONSUMER
 from shared.contracts.attendance import (
     AttendanceRecorded,
     AttendanceRepeated,
+    LastPunch,
     PunchesOfDay,
     PunchOutcome,
     PunchPage,
@@ -30,6 +31,13 @@ async def outcome(session: AsyncSession, event_id: str) -> PunchOutcome:
     if found.subject == AttendanceRecorded.subject:
         return PunchOutcome(settled=True, recorded=AttendanceRecorded.decode(found.body))
     return PunchOutcome(settled=True, repeated=AttendanceRepeated.decode(found.body))
+
+
+async def last(session: AsyncSession, source: str) -> LastPunch:
+    """The newest punch of a source."""
+    newest = select(Punch).where(Punch.source == source).order_by(Punch.captured_at.desc(), Punch.id.desc()).limit(1)
+    found = await session.scalar(newest)
+    return LastPunch(punch=None if found is None else _row(found))
 
 
 async def of_day(session: AsyncSession, asked: PunchesOfDay, bounds: tuple[datetime, datetime]) -> PunchPage:

@@ -85,11 +85,11 @@ class GatewayDouble:
         self.bus = self.registry = RegistryDouble()
         self.recognition = RecognitionDouble(self.registry)
         self.feed = FeedDouble()
-        self.indexes = IndexesDouble()
+        self.frames, self.indexes = VisionDouble(), IndexesDouble()
         self.face_api = FaceApi.build(
             self.settings,
             self.bus,  # type: ignore[arg-type]
-            VisionDouble(),
+            self.frames,
             self.indexes,  # type: ignore[arg-type]
         )
         self.health = Health("gateway")

@@ -5,9 +5,28 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import SecretStr
+
 from shared.contracts.attendance import PunchesOfDay, PunchPage, PunchRow
 from shared.contracts.base import Done
-from shared.contracts.devices import AddDevice, Device, DeviceList, ListDevices, RemoveDevice
+from shared.contracts.devices import (
+    AddDevice,
+    AuthoriseDevice,
+    Device,
+    DeviceList,
+    DeviceLog,
+    DeviceState,
+    EditDevice,
+    GetDevice,
+    GetDeviceLog,
+    IssuedSecret,
+    ListDevices,
+    LogEntry,
+    Proof,
+    RemoveDevice,
+    RenewSecret,
+    SuspendDevice,
+)
 from shared.contracts.library import LibraryRevision
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
 from shared.contracts.people import (
@@ -51,9 +70,13 @@ class RegistryDouble:
             DeleteStudent: self._delete,
             GetPhoto: self._photo,
             PunchesOfDay: self._punches,
-            ListDevices: lambda c: DeviceList(
-                devices=tuple(sorted(self.devices.values(), key=lambda d: d.name)[c.offset : c.offset + c.limit])
-            ),
+            ListDevices: self._list_devices,
+            GetDevice: lambda c: self._device(c.device_id),
+            GetDeviceLog: self._device_log,
+            EditDevice: self._edit_device,
+            AuthoriseDevice: lambda c: self._let_in(self._device(c.device_id), c.proof),
+            RenewSecret: lambda c: self._let_in(self._device(c.device_id), Proof.SECRET),
+            SuspendDevice: lambda c: self._change(c.device_id, state=DeviceState.SUSPENDED),
             AddDevice: self._add_device,
             RemoveDevice: self._remove_device,
         }
@@ -151,18 +174,44 @@ class RegistryDouble:
             places=tuple(sorted({row.place for row in of_day})),
         )
 
-    def _add_device(self, command: AddDevice) -> Device:
+    def _add_device(self, command: AddDevice) -> IssuedSecret:
         if any(command.name == device.name or command.sn == device.sn for device in self.devices.values()):
             raise Conflict("名称或序列号已被使用", "the name or the serial number is taken")
-        device = Device(
-            device_id=len(self.devices) + 1,
-            name=command.name,
-            sn=command.sn,
-            authorised=True,
-            created_at=datetime.now(UTC),
-        )
-        self.devices[device.device_id] = device
+        return self._let_in(self.add_waiting_device(command.name, command.sn), command.proof)
+
+    def add_waiting_device(self, name: str, sn: str) -> Device:
+        """A terminal that announced itself."""
+        number = len(self.devices) + 1
+        device = Device(device_id=number, name=name, sn=sn, state=DeviceState.PENDING, created_at=datetime.now(UTC))
+        self.devices[number] = device
         return device
+
+    def _let_in(self, device: Device, proof: Proof) -> IssuedSecret:
+        secret = "5ec2e7" if proof is Proof.SECRET else ""
+        changed = self._change(device.device_id, state=DeviceState.AUTHORISED, proof=proof)
+        return IssuedSecret(device=changed, secret=SecretStr(secret))
+
+    def _change(self, device_id: int, **fields: object) -> Device:
+        self.devices[device_id] = self._device(device_id).model_copy(update=fields)
+        return self.devices[device_id]
+
+    def _device(self, device_id: int) -> Device:
+        if device_id not in self.devices:
+            raise NotFound("没有这台设备", "no such device")
+        return self.devices[device_id]
+
+    def _list_devices(self, command: ListDevices) -> DeviceList:
+        found = [device for device in self.devices.values() if command.text in device.name]
+        waiting = sum(device.state is DeviceState.PENDING for device in self.devices.values())
+        page = found[command.offset : command.offset + command.limit]
+        return DeviceList(devices=tuple(page), total=len(found), pending=waiting)
+
+    def _edit_device(self, command: EditDevice) -> Device:
+        fields = {"name", "place", "classes", "tokens", "config"}
+        return self._change(command.device_id, **{name: getattr(command, name) for name in fields})
+
+    def _device_log(self, command: GetDeviceLog) -> DeviceLog:
+        return DeviceLog(entries=(LogEntry(at=datetime.now(UTC), by="office", action="device added"),))
 
     def _remove_device(self, command: RemoveDevice) -> Done:
         if self.devices.pop(command.device_id, None) is None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from shared.contracts.devices import AddDevice
+from shared.contracts.devices import AddDevice, DeviceState, Proof
 from shared.contracts.people import Gender, Person
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form
@@ -171,15 +171,55 @@ async def test_the_spreadsheet_has_every_row(office: httpx.AsyncClient, gateway:
     assert len(list(csv.reader(io.StringIO(answer.text)))) == 2_051
 
 
-async def test_devices_are_added_and_removed(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+async def test_a_device_is_added_its_secret_shown_once_and_removed(
+    office: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
     added = await post_form(office, "/office/devices", "/office/devices", name=" 东门 ", sn="RC-1")
-    assert added.status_code == 303
+    assert 'value="5ec2e7"' in added.text
+    assert "no-store" in added.headers["cache-control"]
     page = await office.get("/office/devices")
-    assert "东门 已添加" in page.text
-    assert "RC-1" in page.text
+    assert "RC-1" in page.text and "已授权" in page.text
+    assert "5ec2e7" not in page.text + (await office.get("/office/devices/1")).text
     assert "确定移除 东门（RC-1）吗？" in (await office.get("/office/devices/1/remove")).text
     await post_form(office, "/office/devices/1/remove", "/office/devices/1/remove")
     assert not gateway.registry.devices
+
+
+async def test_compatibility_is_a_choice_that_shows(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    added = await post_form(office, "/office/devices", "/office/devices", name="东门", sn="RC-1", serial_only="yes")
+    assert added.status_code == 303
+    assert gateway.registry.devices[1].proof is Proof.SERIAL
+    assert "仅凭序列号" in (await office.get("/office/devices")).text
+
+
+async def test_a_waiting_device_is_let_in_suspended_and_let_in_again(
+    office: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    gateway.registry.add_waiting_device("西门", "RC-9")
+    page = (await office.get("/office/devices")).text
+    assert "有 1 台终端正在等待授权" in page and "等待授权" in page
+    let_in = await post_form(office, "/office/devices", "/office/devices/1/authorise")
+    assert 'value="5ec2e7"' in let_in.text
+    assert "操作记录" in let_in.text and "添加" in let_in.text
+    await post_form(office, "/office/devices/1", "/office/devices/1/suspend")
+    assert gateway.registry.devices[1].state is DeviceState.SUSPENDED
+    assert "西门 已停用" in (await office.get("/office/devices")).text
+    assert 'value="5ec2e7"' in (await post_form(office, "/office/devices/1", "/office/devices/1/secret")).text
+
+
+async def test_what_a_device_shall_do(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    gateway.registry.add_waiting_device("西门", "RC-9")
+    wish = {"name": "南门", "place": "一号楼", "classes": "三年二班\n\n 三年三班 ", "tokens": "timed"}
+    config = {"mode": "offline", "open_ms": "5000", "fill_light": "on", "volume": "10", "greeting": "你好"}
+    saved = await post_form(office, "/office/devices/1", "/office/devices/1", **wish, **config)
+    assert saved.status_code == 303
+    device = gateway.registry.devices[1]
+    assert (device.name, device.punches_at, device.classes) == ("南门", "一号楼", ("三年二班", "三年三班"))
+    assert (device.tokens, device.config.mode, device.config.open_ms) == ("timed", "offline", 5_000)
+    wrong = await post_form(office, "/office/devices/1", "/office/devices/1", **wish, **(config | {"volume": "900"}))
+    assert wrong.status_code == 400
+    assert "volume 的值不对" in wrong.text and 'value="900"' in wrong.text
+    assert gateway.registry.devices[1] == device
 
 
 @pytest.mark.parametrize(("name", "sn"), [("", "RC-1"), ("东门", ""), ("东门", "有 空格"), ("x" * 65, "RC-1")])
@@ -191,7 +231,7 @@ async def test_a_wrong_device(office: httpx.AsyncClient, gateway: GatewayDouble,
 
 
 async def test_a_device_that_exists(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
-    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", by="test"))
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SECRET, by="test"))
     answer = await post_form(office, "/office/devices", "/office/devices", name="东门", sn="RC-2")
     assert "名称或序列号已被使用" in answer.text
     assert 'value="RC-2"' in answer.text
@@ -199,7 +239,7 @@ async def test_a_device_that_exists(office: httpx.AsyncClient, gateway: GatewayD
 
 async def test_many_devices_have_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
     for number in range(101):
-        await gateway.registry.ask(AddDevice(name=f"门{number:03}", sn=f"RC-{number}", by="test"))
+        await gateway.registry.ask(AddDevice(name=f"门{number:03}", sn=f"RC-{number}", proof=Proof.SECRET, by="test"))
     assert "门100" not in (await office.get("/office/devices")).text
     assert "门100" in (await office.get("/office/devices?page=2")).text
 

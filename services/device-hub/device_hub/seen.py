@@ -1,0 +1,49 @@
+"""Telling the registry when terminals were last there: gathered, and sent in one piece now and then."""
+
+import asyncio
+
+import structlog
+
+from device_hub.session import Session
+from shared.bus import Bus
+from shared.contracts.base import now
+from shared.contracts.devices import DevicesSeen, Sighting
+from shared.errors import RollcallError
+
+EVERY_S = 10.0
+"""A fleet that reconnects is ten pieces, not sixty-five thousand."""
+AT_ONCE = 5_000
+
+log = structlog.get_logger("seen")
+
+
+class Seen:
+    """The newest sighting of each terminal that the registry has not heard of yet."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[int, Sighting] = {}
+
+    def note(self, session: Session) -> None:
+        """A terminal came or went just now."""
+        device_id = session.device.device_id
+        self._waiting[device_id] = Sighting(device_id=device_id, at=now(), agent=session.agent)
+
+    async def keep(self) -> None:
+        """Tell every EVERY_S, for ever; what could not be told is told next time."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Tell what waits."""
+        while self._waiting:
+            batch = dict(list(self._waiting.items())[:AT_ONCE])
+            try:
+                await self._bus.ask(DevicesSeen(seen=tuple(batch.values())))
+            except RollcallError as error:
+                log.warning("not told who was seen", reason=error.en)
+                return
+            for device_id, sighting in batch.items():
+                if self._waiting.get(device_id) is sighting:
+                    del self._waiting[device_id]
