@@ -1,9 +1,12 @@
-"""Where the time of a `search` call goes: python -m bench.face_api [--calls 200] [--photos FOLDER]
+"""Where the time of a `search` call goes: python -m bench.face_api [--calls 200] [--new] [--photos FOLDER]
 
 A whole Rollcall is started; a program searches with a photograph again and again, over one kept connection. Of every
 call the wall time is taken at the program, and the recognizer's own time (decode, detect, embed, index) from its
 result on the bus. What lies between them is the gateway's work on the picture (base64, its header; timed here by
 itself) and the way: HTTP, JSON, the broker, two turns of the event loops.
+
+With `--new` a few bytes behind the JPEG's end differ in every call, so each face token is new and its photo goes to the
+registry: the difference is what keeping tokens costs.
 
 Wall times mean little while other work runs, so the processor's time is shown as well (Linux): that of the
 recognizer's threads besides the main one, which do nothing but vision and index, and of everything else.
@@ -39,6 +42,7 @@ IDLE_S = 5.0
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=200)
+    parser.add_argument("--new", action="store_true", help="a new face token with every call")
     parser.add_argument("--photos", type=Path, default=CACHE)
     return parser.parse_args()
 
@@ -49,16 +53,17 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options = Options(data=Path(folder) / "data", port=free_port(), hub_port=free_port(), recognizers=1)
         async with local_system(options, lambda _name, _line: None, lambda _line: None) as system:
-            await measure(system, people["Jacinda Ardern"], given.calls)
+            await measure(system, people["Jacinda Ardern"], given.calls, new=given.new)
 
 
-async def measure(system: System, photos: tuple[bytes, ...], calls: int) -> None:
+async def measure(system: System, photos: tuple[bytes, ...], calls: int, *, new: bool) -> None:
     took: list[float] = []
 
     async def heard(result: Result, _: str) -> None:
         took.append(result.took_ms)
 
     registered, probe = (base64.b64encode(photo).decode() for photo in photos[:2])
+    probes = [base64.b64encode(photos[1] + bytes(f"{n:06}", "ascii")).decode() if new else probe for n in range(calls)]
     password = Keys.of(system.options.data).broker["gateway"]
     async with (
         bus_of(system.options.data) as office,
@@ -74,7 +79,7 @@ async def measure(system: System, photos: tuple[bytes, ...], calls: int) -> None
         idle = processor(system)
         await asyncio.sleep(IDLE_S)
         before, began = processor(system), time.perf_counter()
-        wall = [await called(web, "/search", {**face, "image": probe}) for _ in range(calls)]
+        wall = [await called(web, "/search", {**face, "image": each}) for each in probes]
         after, lasted = processor(system), time.perf_counter() - began
     show(wall, took[-len(wall) :], prepared(probe))
     at_rest = {name: (before[name] - idle[name]) / IDLE_S * lasted for name in after}

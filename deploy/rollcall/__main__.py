@@ -261,6 +261,18 @@ def _cloud(api_key: str, secret_key: str, url: str, qps: float) -> "CloudSetting
     return CloudSettings(api_key=SecretStr(api_key), secret_key=SecretStr(secret_key), url=url, qps=qps)
 
 
+@main.command()
+@DATA
+def reembed(data: Path) -> None:
+    """Measure registered photos again after an upgrade changed the face model.
+
+    `rollcall up` does this by itself in the background. Safe to interrupt, and to run again.
+    """
+    from rollcall.reembed import reembed as run_reembed
+
+    run(run_reembed(data))
+
+
 @main.group()
 def baidu() -> None:
     """The students' copy in Baidu's cloud."""

@@ -24,7 +24,7 @@ from shared.contracts.gallery import LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
 from shared.contracts.people import StudentChanged
-from shared.contracts.recognition import Identified, RecognizerAlive, Turn
+from shared.contracts.recognition import AtWork, GetModel, Identified, MeasureAgain, RecognizerAlive, Turn
 
 MIB = 2**20
 TURNS = "TURN"
@@ -213,6 +213,7 @@ _OWN: dict[str, Rights] = {
         subscribe=(
             "frame.get.*.*",
             "result.*.*",
+            AtWork.subject,
             ATTENDANCE_EVENTS,
             KeyRevoked.subject,
             "feed.>",
@@ -223,6 +224,7 @@ _OWN: dict[str, Rights] = {
         publish=(
             "frame.get.*.*",
             "result.*.*",
+            AtWork.subject,
             Identified.subject,
             LibraryChanges.subject,
             CopyUsers.subject,
@@ -240,7 +242,16 @@ _OWN: dict[str, Rights] = {
         publish=("cmd.registry-hub.*",),
         subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
     ),
-    "cli": Rights(publish=("cmd.registry.*", "cmd.registry-cli.*", "cmd.hub.*"), subscribe=()),
+    "cli": Rights(
+        publish=(
+            "cmd.registry.*",
+            "cmd.registry-cli.*",
+            "cmd.hub.*",
+            GetModel.subject,
+            MeasureAgain.subject,
+        ),
+        subscribe=(),
+    ),
 }
 
 

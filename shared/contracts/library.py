@@ -28,6 +28,13 @@ LOOSE_FOR_S = 3_600
 """How long the token of a face that is not registered can be used, in seconds (§2.5)."""
 CLOUD_MODEL = "baidu-v3"
 """The model of faces that only Baidu's cloud can compare: they have no embedding here."""
+UNIT_TOLERANCE = 0.0005
+"""How far from 1 the length of an embedding may be: half of what the search takes (recognizer.codes.LONGEST), so that
+nothing that was stored falls out there by rounding."""
+MAX_KEPT = 16
+"""loose faces in one message, and their pictures are at most MAX_KEPT_BYTES together"""
+MAX_KEPT_BYTES = 3_000_000
+"""or one picture that is larger by itself: the broker carries 4 MB"""
 
 
 class App(Message):
@@ -323,14 +330,20 @@ class StoredFace(Message):
     """left, top, width, height in pixels of `jpeg`."""
 
 
-class KeepFace(Command[Done]):
-    """Remember a face that is not registered for LOOSE_FOR_S, so that its token can be used."""
-
-    subject: ClassVar[str] = "cmd.registry.keep_face"
+class LooseFace(Message):
+    """A face that was looked at and is not registered."""
 
     app_id: int
     token: FaceToken
     face: StoredFace
+
+
+class KeepFaces(Command[Done]):
+    """Remember loose faces for LOOSE_FOR_S, so that their tokens can be used; one transaction for all of them."""
+
+    subject: ClassVar[str] = "cmd.registry.keep_faces"
+
+    faces: tuple[LooseFace, ...] = Field(min_length=1, max_length=MAX_KEPT)
 
 
 class FindFace(Command[StoredFace]):
@@ -340,3 +353,44 @@ class FindFace(Command[StoredFace]):
 
     app_id: int
     token: FaceToken
+
+
+# ---- faces that an earlier model measured
+
+
+class OldFace(Message):
+    """A registered face that another model measured; `GetFaceCopy` has its photo and box."""
+
+    face_id: int
+    app_id: int
+    group_id: str
+    user_id: str
+
+
+class OldFaces(Message):
+    """A page, by face id; none after the last."""
+
+    faces: tuple[OldFace, ...]
+
+
+class ListOldFaces(Command[OldFaces]):
+    """At most `limit` faces of all apps after `after` (a face id) that neither `model` nor the cloud measured."""
+
+    subject: ClassVar[str] = "cmd.registry.list_old_faces"
+    timeout: ClassVar[float] = 10.0
+
+    model: str = Field(max_length=64)
+    after: int = Field(default=0, ge=0)
+    limit: int = Field(default=200, ge=1, le=500)
+
+
+class ReplaceEmbedding(Command[LibraryRevision]):
+    """The same photo was measured again, by `model`. Token, photo and box stay; to ask twice changes nothing.
+    Errors: NotFound (the face left meanwhile); Conflict (CLOUD_MODEL: the cloud's face has no embedding)."""
+
+    subject: ClassVar[str] = "cmd.registry.replace_embedding"
+
+    app_id: int
+    face_id: int
+    model: str = Field(max_length=64)
+    embedding: bytes = Field(max_length=16_384)

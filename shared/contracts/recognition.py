@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.base import MAX_TOKEN, ContractError, Event, Message, Signal, new_id, now, token
+from shared.contracts.base import MAX_TOKEN, Command, ContractError, Event, Message, Signal, new_id, now, token
+from shared.contracts.library import StoredFace
 from shared.contracts.people import Person
 
 LOCAL = "local"
@@ -414,6 +415,50 @@ class Identified(Event):
     score: float
 
 
+class AtWork(Signal):
+    """`work.<gateway>.<source>`: a recognizer is busy with the source's frame. Said again and again while a question
+    takes long: the gateway asks nobody else meanwhile, and soon somebody else when the words end."""
+
+    subject: ClassVar[str] = "work.*.*"
+
+    source: str
+
+    @staticmethod
+    def subject_for(gateway: str, source: str) -> str:
+        return f"work.{token(gateway)}.{source if source == '*' else token(source)}"
+
+
+class ModelInUse(Message):
+    """The model whose embeddings a recognizer compares."""
+
+    model: str
+    waiting: int
+    """registered faces that another model measured: nobody is recognised by them (`rollcall reembed`)"""
+
+
+class GetModel(Command[ModelInUse]):
+    """Of any recognizer whose library is complete."""
+
+    subject: ClassVar[str] = "cmd.recognizer.get_model"
+
+
+class Embedded(Message):
+    """A face's embedding, little-endian float32, and the model that made it."""
+
+    model: str
+    embedding: bytes
+
+
+class MeasureAgain(Command[Embedded]):
+    """The embedding of the face at the box of a stored photo. One at a time for each recognizer: doors come first.
+    Errors: InvalidInput (no face is seen there any more), Unavailable."""
+
+    subject: ClassVar[str] = "cmd.recognizer.measure_again"
+    timeout: ClassVar[float] = 10.0
+
+    face: StoredFace
+
+
 class RecognizerAlive(Signal):
     """`alive.recognizer.<id>`: said every ALIVE_EVERY_S and whenever the index moves on.
 
@@ -427,6 +472,8 @@ class RecognizerAlive(Signal):
     leaving: bool = False
     engine: str = LOCAL
     """LOCAL, or BAIDU: pictures leave for the cloud, which people must have agreed to"""
+    waiting: int = 0
+    """as in `ModelInUse`"""
 
     @staticmethod
     def subject_for(recognizer: str) -> str:

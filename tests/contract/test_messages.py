@@ -74,6 +74,8 @@ FACES = gallery.GalleryFaces.of("m/1", [gallery.FaceRow(3, 4, EMBEDDING)])
 KEY = library.Key(key_id=1, api_key="a" * 24, app="default", qps=10, created_at=AT)
 STORED = library.StoredFace(jpeg=b"\xff\xd8\xff\xd9", box=(1, 2, 3, 4))
 TOKEN = "0" * 32
+LOOSE = library.LooseFace(app_id=1, token=TOKEN, face=STORED)
+OLD_FACE = library.OldFace(face_id=2, app_id=1, group_id="students", user_id="2026_007")
 HUNT = recognition.Hunt(app_id=1, groups=("students",), user_id="2026_007", users=5)
 QUESTION = recognition.Question(ask=(recognition.Ask.AGE, recognition.Ask.QUALITY), at=BOX, hunt=HUNT)
 COVERED = recognition.Covered(
@@ -193,7 +195,12 @@ SAMPLES: list[Message] = [
     library.AddGroup(app_id=1, group_id="g1"),
     library.DeleteGroup(app_id=1, group_id="g1"),
     STORED,
-    library.KeepFace(app_id=1, token=TOKEN, face=STORED),
+    LOOSE,
+    library.KeepFaces(faces=(LOOSE,)),
+    OLD_FACE,
+    library.OldFaces(faces=(OLD_FACE,)),
+    library.ListOldFaces(model="m/2", after=3, limit=10),
+    library.ReplaceEmbedding(app_id=1, face_id=2, model="m/2", embedding=EMBEDDING),
     library.FindFace(app_id=1, token=TOKEN),
     HUNT,
     QUESTION,
@@ -265,7 +272,12 @@ SAMPLES: list[Message] = [
         captured_at=AT,
         score=91.5,
     ),
-    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True, engine=recognition.BAIDU),
+    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True, engine=recognition.BAIDU, waiting=3),
+    recognition.AtWork(source="once-1"),
+    recognition.ModelInUse(model="m/2", waiting=3),
+    recognition.GetModel(),
+    recognition.Embedded(model="m/2", embedding=EMBEDDING),
+    recognition.MeasureAgain(face=STORED),
     RECORDED,
     REPEATED,
     PUNCH_ROW,

@@ -98,9 +98,11 @@ class Enrolled:
 class Indexes:
     """What revision each live recognizer's index has reached."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = SEARCHABLE_S) -> None:
+        self._patience_s = patience_s
         self._seen: dict[str, tuple[int, float]] = {}
         self._engines: dict[str, str] = {}
+        self._waiting: dict[str, int] = {}
         self._moved = asyncio.Condition()
 
     async def start(self, bus: Bus) -> None:
@@ -112,7 +114,9 @@ class Indexes:
             if alive.leaving:
                 self._seen.pop(alive.recognizer, None)
                 self._engines.pop(alive.recognizer, None)
+                self._waiting.pop(alive.recognizer, None)
             else:
+                self._waiting[alive.recognizer] = alive.waiting
                 self._engines[alive.recognizer] = alive.engine
                 self._seen[alive.recognizer] = (alive.revision, time.monotonic())
             self._moved.notify_all()
@@ -122,19 +126,30 @@ class Indexes:
         """Whether any recognizer sends pictures to the cloud: then people are asked for their consent to that."""
         return BAIDU in self._engines.values()
 
+    @property
+    def waiting(self) -> int:
+        """Registered faces that an earlier model measured, by which nobody is recognised; 0 if no recognizer lives."""
+        return max((self._waiting[name] for name in self._alive()), default=0)
+
     async def reach(self, revision: int) -> bool:
-        """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, or if none is alive."""
+        """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, which is logged."""
         try:
-            async with asyncio.timeout(SEARCHABLE_S), self._moved:
+            async with asyncio.timeout(self._patience_s), self._moved:
                 await self._moved.wait_for(lambda: self._all_at(revision))
         except TimeoutError:
+            behind = {name: reached for name, reached in self._alive().items() if reached < revision}
+            log.warning("not every recognizer has the change yet", revision=revision, behind=behind)
             return False
         return True
 
     def _all_at(self, revision: int) -> bool:
+        alive = self._alive()
+        return bool(alive) and min(alive.values()) >= revision
+
+    def _alive(self) -> dict[str, int]:
+        """The revisions of those who were heard of lately."""
         fresh_since = time.monotonic() - ALIVE_FOR_S
-        alive = [reached for reached, heard_at in self._seen.values() if heard_at >= fresh_since]
-        return bool(alive) and min(alive) >= revision
+        return {name: reached for name, (reached, heard_at) in self._seen.items() if heard_at >= fresh_since}
 
 
 class Recognition:

@@ -12,7 +12,7 @@ from gateway.slots import Slots
 from shared.bus import Bus
 from shared.bus.topology import TURN_WAIT_S
 from shared.contracts.base import Message, new_id, now
-from shared.contracts.recognition import Frame, FrameCall, Question, Result, SourceKind, Turn, Want
+from shared.contracts.recognition import AtWork, Frame, FrameCall, Question, Result, SourceKind, Turn, Want
 from shared.errors import Gone, Unavailable
 
 log = structlog.get_logger("frames")
@@ -21,7 +21,10 @@ PATIENCE_S = TURN_WAIT_S + 0.5
 """After this the turn was redelivered or lost; asking again is harmless while it still waits."""
 
 ANSWER_S = 6.0
-"""How long a posted picture waits for its own result, in seconds."""
+"""How long a posted picture with one face waits for its own result, in seconds."""
+
+FACE_S = 0.15
+"""How much longer for each further face, in seconds: with all that can be asked a face takes 0.05 on a core."""
 
 Listener = Callable[[Result], None]
 
@@ -39,6 +42,7 @@ class Frames:
         """Answer frame calls and hear results; ask again for all turns after a broker restart."""
         await self._bus.serve_at(FrameCall.subject(self._id, "*"), self._hand_out, concurrency=256)
         await self._bus.follow(Result.subject_for(self._id, "*"), Result, self._result)
+        await self._bus.follow(AtWork.subject_for(self._id, "*"), AtWork, self._at_work)
         self._events.on_reconnect(self._ask_again)
 
     def listen(self, source: str, listener: Listener) -> None:
@@ -69,8 +73,11 @@ class Frames:
         max_faces: int,
         question: Question | None = None,
         may_leave: bool = False,
+        pictures: int = 1,
     ) -> Result:
-        """A source with one frame: submit it and wait for its result. Raises Unavailable after ANSWER_S."""
+        """A source with one frame: submit it and wait for its result. `pictures`: how many of one call are looked at
+        side by side, and may all wait for one recognizer. Raises Unavailable after `patience_s`."""
+        limit_s = patience_s(max_faces, pictures)
         source = f"once-{new_id()}"
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
@@ -80,13 +87,13 @@ class Frames:
 
         self.listen(source, hear)
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(limit_s):
                 await self.submit(
                     Frame(
                         source=source,
                         kind=SourceKind.UPLOAD,
                         place=place,
-                        deadline=now() + timedelta(seconds=ANSWER_S),
+                        deadline=now() + timedelta(seconds=limit_s),
                         want=want,
                         max_faces=max_faces,
                         question=question,
@@ -123,9 +130,17 @@ class Frames:
             raise Gone("画面已过期", "the frame is gone")
         return frame
 
+    async def _at_work(self, said: AtWork, subject: str) -> None:
+        self.slots.in_work(said.source, time.monotonic())
+
     async def _result(self, result: Result, subject: str) -> None:
         if self.slots.settle(result, time.monotonic()):
             await self._ask_for_turn(result.source)
         listener = self._listeners.get(result.source)
         if listener is not None:
             listener(result)
+
+
+def patience_s(max_faces: int, pictures: int = 1) -> float:
+    """How long a picture with so many faces waits, beside others of the same call, in seconds: 6 to 24 for one."""
+    return ANSWER_S + FACE_S * (max_faces * pictures - 1)

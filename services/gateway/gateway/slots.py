@@ -12,7 +12,7 @@ class Slot:
     frame: Frame | None = None
     filled_at: float = 0.0
     turn_at: float | None = None
-    """when the turn that is out was asked for, None if none is out"""
+    """when the turn that is out was asked for, or last heard of; None if none is out"""
     track: Track = field(default_factory=Track)
 
 
@@ -72,6 +72,12 @@ class Slots:
         if slot.frame is not None and slot.frame.frame_id == result.frame_id:
             slot.frame = None
         return self._want_turn(slot, now)
+
+    def in_work(self, source: str, now: float) -> None:
+        """A recognizer says that it is busy with the source's frame: its turn is not lost."""
+        slot = self._slots.get(source)
+        if slot is not None and slot.turn_at is not None:
+            slot.turn_at = now
 
     def overdue(self, now: float, patience_s: float) -> list[str]:
         """Sources whose turn has been out for longer than `patience_s`: it may be lost, ask again."""

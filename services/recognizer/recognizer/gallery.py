@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from recognizer.nearest import Vectors
 from recognizer.rows import NOWHERE, Rows
 from shared.contracts.gallery import GalleryFaces, GroupUsers, LibraryDelta, unpack
+from shared.contracts.library import CLOUD_MODEL
 from shared.contracts.recognition import Candidate, Hunt
 from shared.vision.calibration import score100
 
@@ -63,6 +64,13 @@ class Gallery:
         # Faces by row.
         self._faces = Rows()
         self._user_of, self._next = array("i"), array("i")
+        # Faces that another model measured, with their owners: empty but after the model changed.
+        self._left_out: dict[int, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Faces that another model measured, and not the cloud: nobody is found by them."""
+        return len(self._left_out)
 
     def __len__(self) -> int:
         """Faces."""
@@ -78,10 +86,13 @@ class Gallery:
         for owner in delta.removed_users:
             self._drop_user(self._users.find(owner), leaving)
         for face_id in delta.removed_faces:
+            self._left_out.pop(face_id, None)
             self._drop_face(self._faces.find(face_id), leaving)
         for users in delta.users:
             self._take_users(users, leaving)
         self._take_out(leaving)
+        if self._left_out and (delta.removed_users or delta.removed_groups):
+            self._left_out = {f: owner for f, owner in self._left_out.items() if self._users.find(owner) != NOWHERE}
         for faces in delta.faces:
             self._take_faces(faces)
 
@@ -130,11 +141,16 @@ class Gallery:
         last = {face_id: (i, owner) for i, (face_id, owner) in enumerate(owned)}
         coming: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
         for face_id, (i, owner) in last.items():
+            self._left_out.pop(face_id, None)
             self._drop_face(self._faces.find(face_id), leaving)
             user = self._users.find(owner)
-            if block.model == self.model and user != NOWHERE:
+            if user == NOWHERE or block.model == CLOUD_MODEL:
+                continue
+            if block.model == self.model:
                 self._new_face(face_id, user)
                 coming[self._group_of[user]].append((face_id, i))
+            else:
+                self._left_out[face_id] = owner
         self._take_out(leaving)
         embeddings = np.frombuffer(block.embeddings, "<f4").reshape(max(1, len(block)), -1)
         for group, faces in coming.items():

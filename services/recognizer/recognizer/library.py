@@ -32,6 +32,8 @@ class Library:
         while not await self._try_catch_up():
             await asyncio.sleep(0.5)
         log.info("library loaded", revision=self._engine.revision)
+        if self._engine.waiting:
+            log.warning("photos wait to be measured again: run `rollcall reembed`", count=self._engine.waiting)
 
     async def follow(self) -> None:
         """Stay at the newest revision, for ever."""
@@ -54,7 +56,11 @@ class Library:
     async def _announce(self, *, leaving: bool = False) -> None:
         engine = self._engine
         alive = RecognizerAlive(
-            recognizer=self._instance, revision=engine.revision, leaving=leaving, engine=engine.name
+            recognizer=self._instance,
+            revision=engine.revision,
+            leaving=leaving,
+            engine=engine.name,
+            waiting=engine.waiting,
         )
         await self._bus.publish(RecognizerAlive.subject_for(self._instance), alive)
 

@@ -9,6 +9,7 @@ from recognizer.engines import Engine
 from recognizer.engines.baidu import BaiduEngine
 from recognizer.engines.local import local_engine
 from recognizer.library import Library
+from recognizer.remeasuring import Remeasuring
 from recognizer.settings import RecognizerSettings
 from recognizer.worker import Worker
 from shared.baidu.client import open_cloud
@@ -39,6 +40,7 @@ async def service(settings: RecognizerSettings) -> AsyncIterator[Engine]:
             jobs.append(desk.follow)
         library = Library(events, engine, settings.instance)
         await library.load()
+        await Remeasuring(events, local).serve()
         worker = Worker(events, frames, engine)
         jobs += [worker.run] * settings.turns
         async with (

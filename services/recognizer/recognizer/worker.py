@@ -1,7 +1,6 @@
 """Taking turns: pull a turn, fetch the source's newest frame, answer it, publish, acknowledge."""
 
 import asyncio
-from datetime import datetime
 
 import structlog
 from nats.aio.msg import Msg
@@ -13,7 +12,7 @@ from recognizer.engines import Engine, Outcome
 from shared.bus import Bus
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURN_WAIT_S, TURNS
 from shared.contracts.base import ContractError, now
-from shared.contracts.recognition import Frame, FrameCall, Result, Turn, Want
+from shared.contracts.recognition import AtWork, Frame, FrameCall, Result, Turn, Want
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.runtime import background
 
@@ -78,12 +77,17 @@ class Worker:
 
     async def _answer(self, turn: Msg, gateway: str, frame: Frame) -> None:
         """Events first, on disk; then the turn is over; then the result: so the gateway's next turn for this source
-        is never refused, and a crash in between costs one picture, never a punch."""
+        is never refused, and a crash in between costs one picture, never a punch. A question has no event and its
+        source no next frame, so its caller need not wait for the broker."""
         if frame.want in (Want.ANSWER, Want.ENROL):
-            async with background(self._keep(turn, frame.deadline)):
+            async with background(self._keep(turn, gateway, frame)):
                 outcome = await self._outcome(frame)
         else:
             outcome = await self._outcome(frame)
+        if frame.want is Want.ANSWER:
+            await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
+            await turn.ack()  # lost: it comes again, and its frame is gone
+            return
         for event in outcome.events:
             await self._events.record(event)
             score, engine = round(event.score, 1), outcome.result.engine
@@ -91,11 +95,14 @@ class Worker:
         await turn.ack_sync(timeout=1)
         await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
 
-    async def _keep(self, turn: Msg, deadline: datetime) -> None:
+    async def _keep(self, turn: Msg, gateway: str, frame: Frame) -> None:
         """A question about 120 faces takes longer than TURN_WAIT_S, a registration with the cloud may; a look at the
-        door never does: if it waits so long, somebody else shall have it."""
-        while now() < deadline:
+        door never does: if it waits so long, somebody else shall have it. The gateway is told too: after TURN_AGE_S
+        the stream has forgotten the turn, and would take a second one."""
+        subject, said = AtWork.subject_for(gateway, frame.source), AtWork(source=frame.source)
+        while now() < frame.deadline:
             await asyncio.sleep(KEEP_EVERY_S)
+            await self._frames.publish(subject, said)
             try:
                 await turn.in_progress()
             except NatsError as error:

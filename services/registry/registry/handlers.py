@@ -68,7 +68,7 @@ from shared.contracts.library import (
     GetUser,
     Ids,
     IssuedKey,
-    KeepFace,
+    KeepFaces,
     Keys,
     LibraryRevision,
     ListFaces,
@@ -160,7 +160,7 @@ class FaceLibrary:
             GetUser: self.get_user,
             ListUsers: self.list_users,
             CopyUser: self.copy_user,
-            KeepFace: self.keep_face,
+            KeepFaces: self.keep_faces,
             FindFace: self.find_face,
             LibraryChanges: self.changes,
         }
@@ -200,10 +200,10 @@ class FaceLibrary:
     async def copy_user(self, asked: CopyUser) -> LibraryRevision:
         return await self._database.write(lambda session: groups.copy_user(session, self._school, asked))
 
-    async def keep_face(self, asked: KeepFace) -> Done:
+    async def keep_faces(self, asked: KeepFaces) -> Done:
         vault = self._school.vault
-        sealed = await asyncio.to_thread(faces.seal_loose, vault, asked)
-        return await self._database.write(lambda session: faces.keep(session, vault, asked, sealed))
+        sealed = await asyncio.to_thread(faces.seal_loose, vault, asked.faces)
+        return await self._database.write(lambda session: faces.keep(session, vault, asked.faces, sealed))
 
     async def find_face(self, asked: FindFace) -> StoredFace:
         return await self._database.read(lambda session: faces.find(session, self._school.vault, asked))

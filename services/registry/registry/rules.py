@@ -14,13 +14,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from shared.codes import FACE_TEXTS, FaceCode
-from shared.contracts.library import CLOUD_MODEL, MAX_USER_INFO
+from shared.contracts.library import CLOUD_MODEL, MAX_USER_INFO, UNIT_TOLERANCE
 from shared.errors import InvalidInput
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 LARGEST_ROW_ID: Final = 2**31 - 1
-UNIT_TOLERANCE: Final = 0.01
 ALPHABET: Final = string.ascii_letters + string.digits
 FREE_FAILURES: Final = 5
 """Wrong passwords in a row that cost nothing."""
@@ -114,7 +113,7 @@ def _is_tag(c: str) -> bool:
 
 def check_embedding(model: str, embedding: bytes) -> None:
     """Raise InvalidInput unless it is a finite float32 vector of length 1: one NaN would spoil every index. A face
-    that only the cloud can compare has none."""
+    that only the cloud can compare has none. How many numbers a model's vectors have, the recognizers know."""
     if model == CLOUD_MODEL and not embedding:
         return
     values = array("f")
@@ -155,11 +154,6 @@ def signature_of(secret: str, prefix: str, canonical: str) -> str:
 def same_text(one: str, other: str) -> bool:
     """Compared in a time that does not tell how much of it is right."""
     return hmac.compare_digest(one.encode(), other.encode())
-
-
-def face_token(key: bytes, image: bytes) -> str:
-    """32 hex characters that stay the same for the same image in one app, and say nothing without the app's key."""
-    return hmac.new(key, image, hashlib.sha256).hexdigest()[:32]
 
 
 def is_row_id(number: int) -> bool:

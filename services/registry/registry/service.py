@@ -11,6 +11,7 @@ from registry.copies import Copies
 from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals, serve
 from registry.ledger import Ledger
 from registry.outbox import Relay
+from registry.remeasured import Remeasured
 from registry.settings import RegistrySettings
 from registry.store.database import Database, open_database
 from registry.store.library import open_library
@@ -49,6 +50,7 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             FaceLibrary(database, library, sweeper),
             Keyring(database, vault),
             Copies(database, vault),
+            Remeasured(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
             Devices(database, vault),
             Terminals(database, vault, settings.debounce_s),

@@ -89,6 +89,7 @@ class Slow:
     """An engine whose answers take longer than a turn may last without a word, and longer than the stream keeps it."""
 
     revision = 0
+    waiting = 0
 
     def __init__(self) -> None:
         self.asked: list[str] = []

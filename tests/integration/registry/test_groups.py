@@ -9,7 +9,8 @@ from sqlalchemy import func, select, update
 from registry.handlers import FaceLibrary, Keyring, Students
 from registry.store.database import Database
 from registry.sweeper import Sweeper
-from registry.tables import Face, FaceUser, LooseFace, PhotoFile
+from registry.tables import Face, FaceUser, PhotoFile
+from registry.tables import LooseFace as LooseRow
 from shared.codes import FaceCode
 from shared.contracts.base import now
 from shared.contracts.gallery import LibraryChanges
@@ -24,10 +25,11 @@ from shared.contracts.library import (
     FindFace,
     FindKey,
     GetUser,
-    KeepFace,
+    KeepFaces,
     ListFaces,
     ListGroups,
     ListUsers,
+    LooseFace,
     PutFace,
     RemoveFace,
     RemoveUser,
@@ -289,7 +291,7 @@ async def test_a_face_that_was_looked_at_can_be_found_for_a_while(
 ) -> None:
     kept = StoredFace(jpeg=photo(3), box=(1, 2, 3, 4))
     for _ in range(2):
-        await faces.keep_face(KeepFace(app_id=app, token=token(3), face=kept))
+        await faces.keep_faces(KeepFaces(faces=(LooseFace(app_id=app, token=token(3), face=kept),)))
     asked = FindFace(app_id=app, token=token(3))
     assert await faces.find_face(asked) == kept
     with pytest.raises(NotFound) as refused:
@@ -297,11 +299,11 @@ async def test_a_face_that_was_looked_at_can_be_found_for_a_while(
     assert code(refused) == FaceCode.FACE_TOKEN_UNKNOWN
     await sweeper.sweep()
     assert await faces.find_face(asked) == kept
-    await database.write(lambda session: session.execute(update(LooseFace).values(expires_at=now())))
+    await database.write(lambda session: session.execute(update(LooseRow).values(expires_at=now())))
     with pytest.raises(NotFound):
         await faces.find_face(asked)
     await sweeper.sweep()
-    assert await database.read(lambda session: session.scalar(select(func.count(LooseFace.id)))) == 0
+    assert await database.read(lambda session: session.scalar(select(func.count(LooseRow.id)))) == 0
 
 
 # ---- the recognizers' copies

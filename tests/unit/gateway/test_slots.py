@@ -84,6 +84,25 @@ def test_a_lost_turn_is_asked_for_again_but_not_at_once_again() -> None:
     assert slots.overdue(now=4, patience_s=2.5) == []
 
 
+def test_a_turn_that_is_in_work_is_not_lost() -> None:
+    slots = Slots()
+    slots.put(a_frame(), now=0)
+    for second in range(1, 9):
+        slots.in_work("s", now=second)
+        assert slots.overdue(now=second + 1, patience_s=2.5) == []
+    assert slots.overdue(now=11, patience_s=2.5) == ["s"]
+
+
+def test_late_words_of_work_ask_for_nothing() -> None:
+    slots, frame = Slots(), a_frame()
+    slots.in_work("s", now=0)
+    assert len(slots) == 0
+    slots.put(frame, now=0)
+    slots.settle(a_result(frame), now=1)
+    slots.in_work("s", now=2)
+    assert slots.put(a_frame(number=2), now=3)
+
+
 def test_sources_do_not_disturb_each_other() -> None:
     slots = Slots()
     assert slots.put(a_frame("a"), now=0)

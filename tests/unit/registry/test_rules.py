@@ -6,22 +6,27 @@ import struct
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
+from recognizer.nearest import Vectors
+from recognizer.screening import screened
 from registry.rules import (
     LONGEST_DELAY_S,
     Attempts,
     Sighting,
     check_embedding,
     day_bounds,
-    face_token,
     is_row_id,
     judge,
     page_end,
     repeated,
     tidy,
 )
+from shared.contracts.gallery import FaceRow, GalleryFaces, LibraryDelta
+from shared.contracts.library import CLOUD_MODEL, UNIT_TOLERANCE
 from shared.errors import InvalidInput
+from shared.security import face_token
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -128,12 +133,32 @@ def test_a_name_may_be_as_long_as_its_column() -> None:
 
 
 def test_an_embedding_is_a_unit_vector() -> None:
-    check_embedding("m", struct.pack("<4f", 0.5, 0.5, -0.5, 0.5))
-    for bad in ([0.0] * 4, [0.5] * 5, [math.nan] * 4, [math.inf, 0, 0, 0]):
+    check_embedding("m/1", struct.pack("<4f", 0.5, 0.5, -0.5, 0.5))
+    for bad in ([0.0] * 4, [0.5] * 5, [math.nan] * 4, [math.inf, 0, 0, 0], [1.0006, 0, 0, 0], [0.9994, 0, 0, 0]):
         with pytest.raises(InvalidInput):
-            check_embedding("m", struct.pack(f"<{len(bad)}f", *bad))
-    with pytest.raises(InvalidInput):
-        check_embedding("m", b"\x00\x00\x80\x3f\x00")
+            check_embedding("m/1", struct.pack(f"<{len(bad)}f", *bad))
+    for bad_bytes in (b"\x00\x00\x80\x3f\x00", b""):
+        with pytest.raises(InvalidInput):
+            check_embedding("m/1", bad_bytes)
+
+
+@pytest.mark.parametrize("length", [1 - 0.999 * UNIT_TOLERANCE, 1, 1 + 0.999 * UNIT_TOLERANCE])
+def test_what_is_stored_can_be_searched(length: float) -> None:
+    """However the length is shared out among the numbers."""
+    dice = np.random.default_rng(1)
+    vectors = dice.normal(size=(500, 128))
+    vectors[0, 1:] = 0
+    vectors = (length * vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("<f4")
+    for vector in vectors:
+        check_embedding("m/1", vector.tobytes())
+    Vectors().add(np.arange(500), vectors)
+    faces = GalleryFaces.of("m/1", [FaceRow(number, 1, v.tobytes()) for number, v in enumerate(vectors)])
+    delta = LibraryDelta(revision=1, head=1, faces=(faces,))
+    assert screened(delta, "m/1", 128) is delta
+
+
+def test_only_the_clouds_faces_have_no_embedding() -> None:
+    check_embedding(CLOUD_MODEL, b"")
 
 
 def test_a_face_token_names_the_image_to_those_who_have_the_key() -> None:

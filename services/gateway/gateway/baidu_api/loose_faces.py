@@ -1,13 +1,15 @@
 """Faces that were seen but not registered: their tokens can be used for an hour (V3 §2.5).
 
 The picture is remembered here at once and handed to the registry in the background, so that no answer waits for it and
-other gateways can resolve the token too.
+other gateways can resolve the token too. That is one write for a picture that is new, and none for one that was seen in
+the last half hour. While the registry is writing, others gather and go together in the next message: one call at a time
+costs a transaction each, many at once share them (bench/README.md).
 """
 
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +19,16 @@ import structlog
 from gateway.baidu_api.refusals import refused
 from shared.bus import Bus
 from shared.codes import FaceCode
-from shared.contracts.library import LOOSE_FOR_S, App, FindFace, KeepFace, StoredFace
+from shared.contracts.library import (
+    LOOSE_FOR_S,
+    MAX_KEPT,
+    MAX_KEPT_BYTES,
+    App,
+    FindFace,
+    KeepFaces,
+    LooseFace,
+    StoredFace,
+)
 from shared.errors import NotFound, RollcallError
 
 log = structlog.get_logger("loose_faces")
@@ -45,7 +56,8 @@ class LooseFaces:
         self._faces: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
         self._size = 0
         self._dropped = 0
-        self._waiting: asyncio.Queue[KeepFace] = asyncio.Queue(MAX_WAITING)
+        self._waiting: deque[LooseFace] = deque()
+        self._news = asyncio.Event()
 
     def remember(self, app: App, token: str, face: StoredFace) -> None:
         """Never waits."""
@@ -54,9 +66,10 @@ class LooseFaces:
         if known is not None and now - known.since < AGAIN_S:
             return
         self._put(key, _Kept(face, now))
-        try:
-            self._waiting.put_nowait(KeepFace(app_id=app.app_id, token=token, face=face))
-        except asyncio.QueueFull:
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append(LooseFace(app_id=app.app_id, token=token, face=face))
+            self._news.set()
+        else:
             self._dropped += 1
 
     async def find(self, app: App, token: str) -> StoredFace:
@@ -70,20 +83,33 @@ class LooseFaces:
             raise refused(FaceCode.FACE_TOKEN_UNKNOWN) from None
 
     async def keep(self) -> None:
-        """Hand over to the registry, one after another, and forget what is too old, for ever."""
+        """Hand over to the registry what has gathered, and forget what is too old, for ever."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SWEEP_S):
-                    command = await self._waiting.get()
-                await self._hand_over(command)
+                    await self._news.wait()
+            self._news.clear()
+            while self._waiting:
+                await self._hand_over(self._next())
             self._forget_old()
             self._tell_dropped()
 
-    async def _hand_over(self, command: KeepFace) -> None:
+    def _next(self) -> KeepFaces:
+        """The oldest that fit into one message."""
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].face.jpeg)
+        while self._waiting and len(batch) < MAX_KEPT:
+            size += len(self._waiting[0].face.jpeg)
+            if size > MAX_KEPT_BYTES:
+                break
+            batch.append(self._waiting.popleft())
+        return KeepFaces(faces=tuple(batch))
+
+    async def _hand_over(self, command: KeepFaces) -> None:
         try:
             await self._bus.ask(command)
         except RollcallError as error:
-            log.warning("face token not kept by the registry", reason=str(error))
+            log.warning("face tokens not kept by the registry", count=len(command.faces), reason=str(error))
 
     def _forget_old(self) -> None:
         """The oldest come first."""
@@ -93,7 +119,7 @@ class LooseFaces:
 
     def _tell_dropped(self) -> None:
         """Once for all that were dropped while the queue was full."""
-        if self._dropped and self._waiting.empty():
+        if self._dropped and not self._waiting:
             log.warning("face tokens known to this gateway only: too many at once", count=self._dropped)
             self._dropped = 0
 

@@ -38,7 +38,14 @@ class LooksOnce(Protocol):
     """What is needed of gateway.frames.Frames."""
 
     async def once(
-        self, jpeg: bytes, *, place: str, want: Want, max_faces: int, question: Question | None = None
+        self,
+        jpeg: bytes,
+        *,
+        place: str,
+        want: Want,
+        max_faces: int,
+        question: Question | None = None,
+        pictures: int = 1,
     ) -> Result: ...
 
 
@@ -70,9 +77,9 @@ class Vision:
         self._frames, self._pictures, self._loose = frames, pictures, loose
         self._busy = 0
 
-    async def look(self, app: App, image: Image, wish: Wish) -> list[Seen]:
-        """The faces in the order wished for, at least one. Raises 222202, 4, Unavailable and what `Pictures.open`
-        raises."""
+    async def look(self, app: App, image: Image, wish: Wish, *, pictures: int = 1) -> list[Seen]:
+        """The faces in the order wished for, at least one; `pictures` are looked at side by side. Raises 222202, 4,
+        Unavailable and what `Pictures.open` raises."""
         if self._busy >= AT_ONCE:
             raise refused(FaceCode.REQUEST_LIMIT)
         self._busy += 1
@@ -83,6 +90,7 @@ class Vision:
                 place=PLACE,
                 want=Want.ANSWER,
                 max_faces=_to_find(wish),
+                pictures=pictures,
                 question=Question(ask=tuple(dict.fromkeys(wish.ask)), order=wish.order, at=picture.at, hunt=wish.hunt),
             )
         finally:
@@ -93,7 +101,8 @@ class Vision:
 
     async def look_at_all(self, app: App, wishes: Iterable[tuple[Image, Wish]]) -> list[list[Seen]]:
         """Several pictures at once; the first one's error counts."""
-        return await together(self.look(app, image, wish) for image, wish in wishes)
+        wishes = list(wishes)
+        return await together(self.look(app, image, wish, pictures=len(wishes)) for image, wish in wishes)
 
     def _remember(self, app: App, seen: list[Seen]) -> None:
         for face in seen:

@@ -52,7 +52,10 @@ async def students(request: Request, site: TheSite) -> Response:
         return site.redirect(LIST + pager.link(pager.pages))
     kept = promise(DEFAULT_FPIR, found.library_faces)
     words = site.words(request).pick(kept.zh, kept.en)
-    return site.form_page(request, "students.html", found=found, asked=asked, pager=pager, promise=words)
+    waiting = site.gateway.indexes.waiting
+    return site.form_page(
+        request, "students.html", found=found, asked=asked, pager=pager, promise=words, waiting=waiting
+    )
 
 
 async def _find(site: Site, asked: Mapping[str, str], page: int) -> StudentPage:

@@ -39,3 +39,8 @@ class Engine(Protocol):
     def revision(self) -> int:
         """The library revision that answers are searched in."""
         ...
+
+    @property
+    def waiting(self) -> int:
+        """Faces of the library that another model measured: they are not compared until they are measured again."""
+        ...

@@ -173,6 +173,10 @@ class BaiduEngine:
     def revision(self) -> int:
         return self._local.revision
 
+    @property
+    def waiting(self) -> int:
+        return self._local.waiting
+
     async def apply(self, delta: LibraryDelta) -> None:
         self._roll.apply(delta)
         await self._local.apply(delta)

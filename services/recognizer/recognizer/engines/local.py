@@ -15,6 +15,7 @@ from recognizer.gallery import Gallery
 from recognizer.index import Index, Match
 from recognizer.life import LIVE_ONLY, Life, challenged, held_back, lives, refused, still_alive
 from recognizer.questions import answers, look
+from recognizer.screening import screened
 from recognizer.settings import RecognizerSettings
 from shared.contracts.gallery import LibraryDelta
 from shared.contracts.people import Person
@@ -38,6 +39,7 @@ from shared.contracts.recognition import (
 )
 from shared.vision import engine as vision
 from shared.vision.calibration import score100, threshold_for
+from shared.vision.embedder import DIMENSIONS
 from shared.vision.engine import EngineSettings, Face, FaceEngine
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
@@ -78,6 +80,15 @@ class LocalEngine:
     def revision(self) -> int:
         return self._index.revision
 
+    @property
+    def model(self) -> str:
+        """Whose embeddings are compared."""
+        return self._vision.model_id
+
+    @property
+    def waiting(self) -> int:
+        return self._gallery.waiting
+
     async def answer(self, frame: Frame) -> Outcome:
         if frame.want is Want.ANSWER:
             return await self._answer_question(frame, frame.question or Question())
@@ -113,6 +124,7 @@ class LocalEngine:
 
     def _apply(self, delta: LibraryDelta) -> None:
         """The index last: its revision is the engine's."""
+        delta = screened(delta, self._vision.model_id, DIMENSIONS)
         self._gallery.apply(delta)
         self._index.apply(delta)
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from registry.rules import LARGEST_ROW_ID, face_token, is_row_id
+from registry.rules import LARGEST_ROW_ID, is_row_id
 from registry.store.faces import open_embedding, open_photo, refuse_known_image, reseal
 from registry.store.library import find_app, open_token_key
 from registry.store.people import as_person
@@ -14,7 +14,7 @@ from registry.tables import App, Face, FaceGroup, FaceUser, PhotoFile, Student
 from shared.contracts.base import Done
 from shared.contracts.moving import CopyUsers, FaceCopy, FaceName, GetFaceCopy, NameFace, UserCopies, UserCopy
 from shared.errors import NotFound
-from shared.security import Vault
+from shared.security import Vault, face_token
 
 
 async def users(session: AsyncSession, asked: CopyUsers) -> UserCopies:

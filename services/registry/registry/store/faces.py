@@ -1,22 +1,22 @@
 """Faces and their photos, sealed: registered ones, and those that were only looked at."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, literal, select
+from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from registry.rules import face_token
 from registry.store.library import Library
-from registry.tables import Departure, Face, FaceGroup, FaceUser, LooseFace, PhotoFile, Removal, Student
+from registry.tables import Departure, Face, FaceGroup, FaceUser, PhotoFile, Removal, Student
+from registry.tables import LooseFace as LooseRow
 from shared.codes import FaceCode
 from shared.contracts.base import Done, now
-from shared.contracts.library import LOOSE_FOR_S, EnrolledFace, FindFace, KeepFace, StoredFace
+from shared.contracts.library import LOOSE_FOR_S, EnrolledFace, FindFace, LooseFace, StoredFace
 from shared.errors import Conflict, NotFound
-from shared.security import Vault
+from shared.security import Vault, face_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,11 @@ class Resealed:
     photo: bytes
 
 
+def seal_embedding(vault: Vault, row: Any, model: str, embedding: bytes) -> bytes:
+    """Another model's embedding for the face of this row."""
+    return vault.seal(embedding, _owner(row.user_pk, row.face_token, model))
+
+
 def reseal(vault: Vault, row: Any, photo: bytes | None, token: str) -> Resealed:
     """The sealed parts of a face's row for a new token; `photo` is its sealed photo, if it was kept."""
     embedding = vault.seal(open_embedding(vault, row), _owner(row.user_pk, token, row.model))
@@ -209,45 +214,52 @@ async def deleted_groups(session: AsyncSession) -> list[int]:
 # ---- faces by token
 
 
-def seal_loose(vault: Vault, asked: KeepFace) -> bytes:
-    """A picture to be kept for a while. Worth a thread."""
-    return vault.seal(asked.face.jpeg, _loose(asked.app_id, asked.token))
+def seal_loose(vault: Vault, loose: Sequence[LooseFace]) -> list[bytes]:
+    """Pictures to be kept for a while. Worth a thread."""
+    return [vault.seal(one.face.jpeg, _loose(one.app_id, one.token)) for one in loose]
 
 
 def _loose(app_id: int, token: str) -> str:
     return f"loose:{app_id}:{token}"
 
 
-async def keep(session: AsyncSession, vault: Vault, asked: KeepFace, sealed: bytes) -> Done:
-    """Keep a face for LOOSE_FOR_S; a face that is kept already stays longer."""
-    mine = (LooseFace.app_id == asked.app_id, LooseFace.face_token == asked.token)
-    row = await session.scalar(select(LooseFace).where(*mine))
+async def keep(session: AsyncSession, vault: Vault, loose: Sequence[LooseFace], sealed: Sequence[bytes]) -> Done:
+    """Keep faces for LOOSE_FOR_S; what is kept already stays longer."""
     expires_at = now() + timedelta(seconds=LOOSE_FOR_S)
-    if row is not None:
-        row.expires_at = expires_at
-        return Done()
-    left, top, width, height = asked.face.box
-    session.add(
-        LooseFace(
-            app_id=asked.app_id,
-            face_token=asked.token,
-            sealed=sealed,
-            key_id=vault.key_id,
-            box_left=left,
-            box_top=top,
-            box_width=width,
-            box_height=height,
-            expires_at=expires_at,
-        )
-    )
-    await session.flush()
+    new = {(one.app_id, one.token): (one, photo) for one, photo in zip(loose, sealed, strict=True)}
+    columns: tuple[Any, ...] = (LooseRow.id, LooseRow.app_id, LooseRow.face_token)
+    named = (LooseRow.face_token.in_([one.token for one in loose]), LooseRow.app_id.in_({one.app_id for one in loose}))
+    there = [row for row in await session.execute(select(*columns).where(*named)) if (row[1], row[2]) in new]
+    if there:
+        known = LooseRow.id.in_([row[0] for row in there])
+        await session.execute(update(LooseRow).where(known).values(expires_at=expires_at))
+    for row in there:
+        del new[row[1], row[2]]
+    rows = [_loose_row(vault, one, photo, expires_at) for one, photo in new.values()]
+    if rows:
+        await session.execute(insert(LooseRow), rows)
     return Done()
+
+
+def _loose_row(vault: Vault, one: LooseFace, sealed: bytes, expires_at: datetime) -> dict[str, object]:
+    left, top, width, height = one.face.box
+    return {
+        "app_id": one.app_id,
+        "face_token": one.token,
+        "sealed": sealed,
+        "key_id": vault.key_id,
+        "box_left": left,
+        "box_top": top,
+        "box_width": width,
+        "box_height": height,
+        "expires_at": expires_at,
+    }
 
 
 async def sweep_loose(session: AsyncSession, at_once: int) -> int:
     """Erase faces whose time is over; how many."""
-    over = list(await session.scalars(select(LooseFace.id).where(LooseFace.expires_at <= now()).limit(at_once)))
-    await session.execute(delete(LooseFace).where(LooseFace.id.in_(over)))
+    over = list(await session.scalars(select(LooseRow.id).where(LooseRow.expires_at <= now()).limit(at_once)))
+    await session.execute(delete(LooseRow).where(LooseRow.id.in_(over)))
     return len(over)
 
 
@@ -262,8 +274,8 @@ async def find(session: AsyncSession, vault: Vault, asked: FindFace) -> StoredFa
     if found := (await session.execute(registered.limit(1))).first():
         return StoredFace(jpeg=open_photo(vault, found[0], asked.token), box=tuple(found[1:]))
     kept = await session.scalar(
-        select(LooseFace).where(
-            LooseFace.app_id == asked.app_id, LooseFace.face_token == asked.token, LooseFace.expires_at > now()
+        select(LooseRow).where(
+            LooseRow.app_id == asked.app_id, LooseRow.face_token == asked.token, LooseRow.expires_at > now()
         )
     )
     if kept is None:

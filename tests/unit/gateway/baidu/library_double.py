@@ -28,7 +28,7 @@ from shared.contracts.library import (
     FindKey,
     GetUser,
     Ids,
-    KeepFace,
+    KeepFaces,
     LibraryRevision,
     ListFaces,
     ListGroups,
@@ -90,7 +90,7 @@ class LibraryDouble:
             ListGroups: lambda c: _page([group for app, group in self.groups if app == c.app_id], c),
             AddGroup: self._add_group,
             DeleteGroup: self._delete_group,
-            KeepFace: self._keep,
+            KeepFaces: self._keep,
             FindFace: self._find_face,
         }
 
@@ -223,8 +223,8 @@ class LibraryDouble:
         del self.groups[c.app_id, c.group_id]
         return self._changed()
 
-    def _keep(self, c: KeepFace) -> Done:
-        self.kept[c.app_id, c.token] = c.face
+    def _keep(self, c: KeepFaces) -> Done:
+        self.kept |= {(one.app_id, one.token): one.face for one in c.faces}
         return Done()
 
     def _find_face(self, c: FindFace) -> StoredFace:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gateway.baidu_api.shapes import FIELDS
 from gateway.baidu_api.vision import AT_ONCE
-from shared.contracts.library import KeepFace, PutFace
+from shared.contracts.library import KeepFaces, PutFace
 from shared.contracts.recognition import Ask, Candidate, Order
 from shared.security import face_token
 from shared.testing import eventually
@@ -148,7 +148,7 @@ async def test_another_gateway_resolves_a_token_through_the_registry(api: Api) -
         other.token = await other.get_token()
         found = await other.result("/detect", {"image": token, "image_type": "FACE_TOKEN"})
     assert found["face_list"][0]["face_token"] == token
-    assert not any(isinstance(command, KeepFace) for command in other.library.asked)
+    assert not any(isinstance(command, KeepFaces) for command in other.library.asked)
 
 
 async def test_search(api: Api) -> None:

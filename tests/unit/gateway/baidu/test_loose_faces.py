@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.baidu_api.loose_faces import AGAIN_S, MAX_WAITING, LooseFaces
-from shared.contracts.library import LOOSE_FOR_S, App, KeepFace, StoredFace
+from shared.contracts.library import LOOSE_FOR_S, MAX_KEPT, MAX_KEPT_BYTES, App, KeepFaces, StoredFace
 from shared.errors import InvalidInput
 from shared.runtime import background
 from shared.testing import eventually
@@ -40,7 +40,12 @@ def token(number: int) -> str:
 
 
 def kept(library: LibraryDouble) -> int:
-    return sum(isinstance(command, KeepFace) for command in library.asked)
+    return len(batches(library))
+
+
+def batches(library: LibraryDouble) -> list[int]:
+    """How many faces each message had."""
+    return [len(command.faces) for command in library.asked if isinstance(command, KeepFaces)]
 
 
 async def test_a_face_is_there_at_once_and_for_an_hour(library: LibraryDouble, app: App) -> None:
@@ -82,7 +87,25 @@ async def test_the_registry_learns_of_it_in_the_background(library: LibraryDoubl
 
 
 async def _empty(loose: LooseFaces) -> bool:
-    return loose._waiting.empty()
+    return not loose._waiting
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(100, [MAX_KEPT, 4]), (MAX_KEPT_BYTES // 3, [3] * 6 + [2]), (MAX_KEPT_BYTES, [1] * 20)]
+)
+async def test_what_gathers_goes_together_as_far_as_a_message_reaches(
+    library: LibraryDouble, app: App, size: int, expected: list[int]
+) -> None:
+    loose = LooseFaces(library)  # type: ignore[arg-type]
+    for number in range(20):
+        loose.remember(app, token(number), StoredFace(jpeg=bytes(size), box=(1, 2, 3, 4)))
+
+    async def all_kept() -> bool:
+        return len(library.kept) == 20
+
+    async with background(loose.keep()):
+        await eventually(all_kept)
+    assert batches(library) == expected
 
 
 async def test_memory_is_bounded(library: LibraryDouble, app: App) -> None:
@@ -90,7 +113,7 @@ async def test_memory_is_bounded(library: LibraryDouble, app: App) -> None:
     for number in range(MAX_WAITING + 20):
         loose.remember(app, token(number), FACE)
     assert len(loose._faces) == 10
-    assert loose._waiting.qsize() == MAX_WAITING
+    assert len(loose._waiting) == MAX_WAITING
     with capture_logs() as logged:
         async with background(loose.keep()):
             await eventually(lambda: _told(logged), what="that some were dropped is said once")

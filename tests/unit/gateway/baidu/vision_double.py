@@ -81,7 +81,14 @@ class VisionDouble:
         self.asked: list[tuple[bytes, int, Question]] = []
 
     async def once(
-        self, jpeg: bytes, *, place: str, want: Want, max_faces: int, question: Question | None = None
+        self,
+        jpeg: bytes,
+        *,
+        place: str,
+        want: Want,
+        max_faces: int,
+        question: Question | None = None,
+        pictures: int = 1,
     ) -> Result:
         assert want is Want.ANSWER
         assert question is not None
@@ -116,6 +123,7 @@ class IndexesDouble:
 
     def __init__(self) -> None:
         self.reached: list[int] = []
+        self.waiting = 0
 
     async def reach(self, revision: int) -> bool:
         self.reached.append(revision)

@@ -85,12 +85,12 @@ class GatewayDouble:
         self.bus = self.registry = RegistryDouble()
         self.recognition = RecognitionDouble(self.registry)
         self.feed = FeedDouble()
-        self.frames = VisionDouble()
+        self.frames, self.indexes = VisionDouble(), IndexesDouble()
         self.face_api = FaceApi.build(
             self.settings,
             self.bus,  # type: ignore[arg-type]
             self.frames,
-            IndexesDouble(),  # type: ignore[arg-type]
+            self.indexes,  # type: ignore[arg-type]
         )
         self.health = Health("gateway")
 

@@ -10,7 +10,7 @@ import pytest
 from shared.contracts.devices import AddDevice, DeviceState, Proof
 from shared.contracts.people import Gender, Person
 from shared.security import ticket_holds
-from tests.unit.gateway.pages.conftest import post_form
+from tests.unit.gateway.pages.conftest import ENGLISH, post_form
 from tests.unit.gateway.pages.gateway_double import SECRET, GatewayDouble
 from tests.unit.gateway.pages.registry_double import JPEG, ZONE
 
@@ -36,6 +36,18 @@ async def test_students_are_listed_and_searched(
         assert "李思涵" in found.text
         assert "王小明" not in found.text
     assert "没有符合条件的记录" in (await office.get("/office/students", params={"text": "zzz"})).text
+
+
+async def test_photos_that_wait_to_be_measured_again_are_told(
+    office: httpx.AsyncClient, gateway: GatewayDouble, wang: Person
+) -> None:
+    assert "reembed" not in (await office.get("/office/students")).text
+    gateway.indexes.waiting = 12
+    chinese = (await office.get("/office/students")).text
+    assert "有 12 张照片等待重新测量" in chinese
+    assert "rollcall reembed" in chinese
+    english = (await office.get("/office/students", headers=ENGLISH)).text
+    assert "Photos that wait to be measured again: 12." in english
 
 
 async def test_long_lists_have_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
