@@ -10,6 +10,7 @@
     │   └── DeviceRefused    a terminal's request, with seed 004's code in `number`
     └── Failed           our fault: try again later
         ├── Unavailable      nobody answers, or not in time
+        │   └── Nobody           it is certain that nobody heard the question
         └── Internal         a bug; the log knows more
 
 Each carries a sentence in Chinese and in English for whoever is in front of the screen.
@@ -76,6 +77,10 @@ class Unavailable(Failed):
         number: int = 0,
     ) -> None:
         super().__init__(zh, en, field=field, number=number)
+
+
+class Nobody(Unavailable):
+    code = "nobody"
 
 
 class Internal(Failed):
