@@ -436,7 +436,7 @@ class ShowMessage(Message):
     action: Literal["show_message"] = "show_message"
     zh: str = Field(default="", max_length=128)
     en: str = Field(default="", max_length=128)
-    seconds: float = Field(default=10, ge=1, le=3_600)
+    seconds: float = Field(default=10.0, ge=1, le=3_600)
 
 
 class Restart(Message):

@@ -79,6 +79,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                 ws_max_size=MAX_FRAME,
                 ws_ping_interval=settings.heartbeat_s,
                 ws_ping_timeout=PATIENCE * settings.heartbeat_s,
+                proxy_headers=False,  # nobody asks where a terminal calls from
             ) as port:
                 try:
                     yield Running(port, hub)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.types import Receive, Send
 
 from device_hub.outbox import RULES, Kind, Outbox
 from device_hub.protocol import (
@@ -68,7 +68,8 @@ class Session:
         "_deadline",
         "_orders",
         "_outbox",
-        "_socket",
+        "_receive_event",
+        "_send_event",
         "_terms",
         "_writer",
         "agent",
@@ -79,21 +80,22 @@ class Session:
         "since",
     )
 
-    def __init__(self, socket: WebSocket, device: Device, terms: Terms) -> None:
+    def __init__(self, receive: Receive, send: Send, device: Device, terms: Terms) -> None:
+        """`receive` and `send` of an accepted WebSocket (ASGI)."""
         self.device = device
         self.session_id: str = new_id()
         self.since: datetime = now()
         self.agent = ""
         self.clock_offset_ms: int | None = None
         self.config_taken: int | None = None
-        self._socket, self._terms = socket, terms
+        self._receive_event, self._send_event, self._terms = receive, send, terms
         self._conversation, self._outbox = Conversation(), Outbox()
         self._deadline: asyncio.Timeout | None = None
         self._writer: asyncio.Task[None] | None = None
         self._orders: dict[str, asyncio.Future[OrderOutcome]] = {}
 
     async def run(self) -> None:
-        """Serve the accepted WebSocket until either side ends it."""
+        """Serve the WebSocket until either side ends it."""
         try:
             await self._read_in_time()
         finally:
@@ -155,7 +157,7 @@ class Session:
 
     async def _read(self) -> None:
         while not self._outbox.closing:
-            message = await self._socket.receive()
+            message = await self._receive_event()
             if message["type"] == "websocket.disconnect":
                 return
             self._hear(message.get("text"))
@@ -239,11 +241,13 @@ class Session:
             self._writer = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect):  # the reader learns of it too, and ends the session
+        # The connection is gone (OSError), or uvicorn 0.54 has just closed it because a ping was not answered
+        # (RuntimeError): the reader learns of it too, and ends the session.
+        with contextlib.suppress(OSError, RuntimeError):
             while (text := self._outbox.take()) is not None:
-                await self._socket.send_text(text)
+                await self._send_event({"type": "websocket.send", "text": text})
             if (code := self._outbox.take_close()) is not None:
-                await self._socket.close(code)
+                await self._send_event({"type": "websocket.close", "code": int(code), "reason": ""})
 
     async def _end_writer(self) -> None:
         """Let the last word out, if there is one and the terminal takes it."""

@@ -11,7 +11,6 @@ from gateway.office.paging import Pager, page_number
 from gateway.policies import WALL_TICKET, PostedForm, office_session
 from gateway.sessions import Flash
 from gateway.site import Site, TheSite
-from shared.bus.terminals import order
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -225,7 +224,7 @@ async def open_door(request: Request, site: TheSite, device_id: int, form: Poste
     device, words = await _device(site, device_id), site.words(request)
     wish = OpenDoor(reason=form.get("reason", "").strip()[:REASON])
     try:
-        outcome = await order(site.gateway.bus, TerminalOrder(device_id=device_id, order=wish, by=BY))
+        outcome = await site.gateway.terminals.order(TerminalOrder(device_id=device_id, order=wish, by=BY))
     except (Gone, Unavailable) as error:
         return await _one(request, site, device, 409, order_problem=words.of(error))
     if not outcome.ok:
