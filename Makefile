@@ -7,7 +7,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: up demo test check format models bench clean
+.PHONY: up demo test check format models bench bench-search clean
 
 up: .venv/installed
 	@.venv/bin/rollcall up $(ARGS)
@@ -53,6 +53,10 @@ bench: .venv/dev
 	@$(PIP) install --quiet dlib-bin face_recognition_models "setuptools<81" -c constraints.txt
 	@$(PIP) install --quiet --no-deps face-recognition-ng -c constraints.txt
 	$(PY) -m bench.recognizer $(ARGS)
+
+bench-search: .venv/dev
+	@$(PIP) install --quiet -e ".[bench]" -c constraints.txt
+	$(PY) -m bench.search $(ARGS)
 
 clean:
 	rm -rf .venv .cache *.egg-info

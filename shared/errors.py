@@ -7,10 +7,12 @@
     │   ├── Conflict         it exists already, or belongs to somebody else
     │   ├── NotAllowed       wrong password, token, right
     │   ├── Gone             it was there, its time is over
-    │   └── DeviceRefused    a terminal's request, with seed 004's code in `number`
+    │   ├── DeviceRefused    a terminal's request, with seed 004's code in `number`
+    │   └── CloudRefused     Baidu's cloud said no, with its code in `number`
     └── Failed           our fault: try again later
         ├── Unavailable      nobody answers, or not in time
-        │   └── Nobody           it is certain that nobody heard the question
+        │   ├── Nobody           it is certain that nobody heard the question
+        │   └── CloudAway        Baidu's cloud: not reached, too slow, too busy, or not understood
         └── Internal         a bug; the log knows more
 
 Each carries a sentence in Chinese and in English for whoever is in front of the screen.
@@ -61,6 +63,10 @@ class DeviceRefused(Refused):
     code = "device"
 
 
+class CloudRefused(Refused):
+    code = "cloud_refused"
+
+
 class Failed(RollcallError):
     code = "failed"
 
@@ -81,6 +87,20 @@ class Unavailable(Failed):
 
 class Nobody(Unavailable):
     code = "nobody"
+
+
+class CloudAway(Unavailable):
+    code = "cloud_away"
+
+    def __init__(
+        self,
+        zh: str = "云端识别暂时不可用，请稍后再试",
+        en: str = "The recognition cloud cannot be reached just now, please try again",
+        *,
+        field: str = "",
+        number: int = 0,
+    ) -> None:
+        super().__init__(zh, en, field=field, number=number)
 
 
 class Internal(Failed):

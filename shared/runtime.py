@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,9 @@ log = structlog.get_logger("runtime")
 
 UNREAD_MS = 30_000
 """How long sent bytes may stay unacknowledged before the kernel drops the connection, in milliseconds."""
+
+CANCEL_AGAIN_S = 2.0
+"""how long a background job may take to end before it is told again"""
 
 TETHER = "ROLLCALL_TETHER"
 """environment variable: 1 when stdin is a pipe whose end means that the supervisor is gone"""
@@ -141,9 +144,18 @@ async def background(*jobs: Any) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                for task in tasks:
-                    task.cancel()
+                await _end(tasks)
     except BaseExceptionGroup as group_error:
         if len(group_error.exceptions) == 1:
             raise group_error.exceptions[0] from None
         raise
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: up to Python 3.11, `asyncio.wait_for` (and so every request of nats-py) loses a
+    cancellation that comes together with the answer."""
+    waiting = {task for task in tasks if not task.done()}
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)

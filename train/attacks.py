@@ -39,8 +39,9 @@ def photo(source: Scene, rng: Rng, face: float, most: float) -> tuple[Floats, Fl
 
 
 def printed(image: Floats, rng: Rng) -> Floats:
-    """Ink on paper: smaller gamut, lifted blacks, sometimes a visible dot screen or bands, grain."""
-    image = _gamut(image, rng, black=(0.02, 0.28), white=(0.72, 1.0), saturation=(0.35, 1.1))
+    """Ink on paper: smaller gamut, blacks lifted by what the paper scatters, a cast, sometimes a visible dot screen or
+    bands, grain."""
+    image = _gamut(image, rng, black=(0.02, 0.4), white=(0.7, 1.05), saturation=(0.25, 1.15), cast=0.1)
     if rng.random() < 0.45:
         image = _halftone(image, rng)
     if rng.random() < 0.25:
@@ -53,7 +54,7 @@ def printed(image: Floats, rng: Rng) -> Floats:
 
 def shown(image: Floats, rng: Rng) -> Floats:
     """A lit screen: bluish, contrasty, a grid of coloured stripes, bands of the backlight."""
-    image = _gamut(image, rng, black=(0.0, 0.15), white=(0.85, 1.15), saturation=(0.7, 1.4))
+    image = _gamut(image, rng, black=(0.0, 0.25), white=(0.8, 1.2), saturation=(0.6, 1.4), cast=0.06)
     image = image * np.array([rng.uniform(1.0, 1.2), 1.0, rng.uniform(0.82, 1.02)], np.float32)
     if rng.random() < 0.75:
         image = _moire(image, rng)
@@ -65,14 +66,18 @@ def shown(image: Floats, rng: Rng) -> Floats:
 
 
 def _gamut(
-    image: Floats, rng: Rng, black: tuple[float, float], white: tuple[float, float], saturation: tuple[float, float]
+    image: Floats,
+    rng: Rng,
+    black: tuple[float, float],
+    white: tuple[float, float],
+    saturation: tuple[float, float],
+    cast: float,
 ) -> Floats:
     grey = image.mean(axis=2, keepdims=True)
     image = np.clip(grey + (image - grey) * np.float32(rng.uniform(*saturation)), 0, 1)
     image = image ** np.float32(np.exp(rng.normal(0, 0.2)))
     low, high = rng.uniform(*black), rng.uniform(*white)
-    cast = 1 + rng.normal(0, 0.06, 3)
-    return np.asarray((low + image * (high - low)) * cast, np.float32)
+    return np.asarray((low + image * (high - low)) * (1 + rng.normal(0, cast, 3)), np.float32)
 
 
 def _halftone(image: Floats, rng: Rng) -> Floats:
@@ -218,6 +223,14 @@ def genuine(source: Scene, behind: Scene, rng: Rng) -> Scene:
     if rng.random() < 0.35:
         return Scene(cv2.GaussianBlur(scene.picture, (0, 0), rng.uniform(0.3, 1.1)), scene.box)
     return scene
+
+
+def untouched(source: Scene, rng: Rng) -> Scene:
+    """The photo as it came, made smaller if the face is large: web photos know no made camera."""
+    size = float(np.sqrt(source.box[2] * source.box[3]))
+    scale = min(1.0, float(rng.uniform(90, 220)) / size)
+    picture = cv2.resize(source.picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return Scene(np.asarray(picture, np.uint8), source.box * np.float32(scale))
 
 
 def _turned(image: Floats, box: Floats, rng: Rng) -> Scene:

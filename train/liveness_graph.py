@@ -1,18 +1,28 @@
-"""Writes a trained network as ONNX: batch norms folded into the convolutions, half precision in the file."""
+"""Joins the two MiniFASNet files and our heads in one ONNX file: half precision in the file, computed in f32."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 
-if TYPE_CHECKING:
-    from train.liveness import Net
+from shared.vision.liveness import CLOSE, SIDE, VIEWS
+from train.liveness_teachers import FILES
 
-SIDE = 96
+FEATURES = "features"
+"""inner output, N×3840: per network, per view that it sees (the close ones, then its wide one), 640 numbers: the 128
+that the network's last layer reads, and how much each of 512 maps before them varies (standard deviation)"""
+EMBEDDED, MAPS = 128, 512
+WIDTH = EMBEDDED + MAPS
+SEEN = [[*range(len(CLOSE)), len(CLOSE) + number] for number in range(len(FILES))]
+"""views of each network"""
+COUNT = sum(len(seen) for seen in SEEN)
+ORIGIN = (
+    "Derived from MiniFASNet V2 and V1SE (Minivision, https://github.com/minivision-ai/Silent-Face-Anti-Spoofing, "
+    "Apache-2.0), changed: both in one graph, weights rounded to half precision, last layer replaced by own heads."
+)
+
 Floats = NDArray[np.float32]
 
 
@@ -29,7 +39,7 @@ class _Graph:
 
     def weight(self, name: str, value: Floats) -> str:
         """Kept as f16, half the size; computed in f32."""
-        half = self.constant(f"{name}_half", value.astype(np.float16))
+        half = self.constant(f"{name}h", value.astype(np.float16))
         return self.add("Cast", [half], name, to=TensorProto.FLOAT)
 
     def add(self, kind: str, entries: list[str], out: str, **attributes: object) -> str:
@@ -37,58 +47,77 @@ class _Graph:
         return out
 
 
-def save(net: "Net", file: Path) -> None:
-    """One output `live`, N×1: the sum of both logits. Batch size and no other side may vary."""
+def save(networks: Path, heads: Floats, file: Path) -> None:
+    """`networks` has FILES; `heads` (3840) are the weights of the features. One output `live`, N×1."""
     graph = _Graph()
-    seen = [*_view(graph, net.wide, "wide", _halved(graph)), *_view(graph, net.close, "close", _half(graph, SIDE))]
-    hidden = graph.add(
-        "Relu", [_linear(graph, net.first, "first", graph.add("Concat", seen, "seen", axis=1))], "hidden"
-    )
-    both = _linear(graph, net.last, "last", hidden)
-    axes = graph.constant("sum_axes", np.array([1], np.int64))
-    graph.add("ReduceSum", [both, axes], "live", keepdims=1)
+    views = [_view(graph, number) for number in range(VIEWS)]
+    parts = [
+        _embedded(graph, networks / name, f"n{number}", [views[view] for view in SEEN[number]])
+        for number, name in enumerate(FILES)
+    ]
+    graph.add("Concat", parts, FEATURES, axis=1)
+    graph.add("MatMul", [FEATURES, graph.constant("heads", heads[:, None])], "live")
     onnx.save(_model(graph), file)
 
 
 def _model(graph: _Graph) -> onnx.ModelProto:
-    entry = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 3, SIDE, 2 * SIDE])
+    entry = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["n", 3, SIDE, VIEWS * SIDE])
     out = helper.make_tensor_value_info("live", TensorProto.FLOAT, ["n", 1])
-    whole = helper.make_graph(graph.nodes, "liveness", [entry], [out], graph.constants)
-    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    whole = helper.make_graph(graph.nodes, "liveness", [entry], [out], graph.constants, doc_string=ORIGIN)
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
     onnx.checker.check_model(model)
     return model
 
 
-def _halved(graph: _Graph) -> str:
-    return graph.add("AveragePool", [_half(graph, 0)], "wide_small", kernel_shape=[2, 2], strides=[2, 2])
+def _view(graph: _Graph, number: int) -> str:
+    ends = (("from", number * SIDE), ("to", (number + 1) * SIDE), ("axis", 3))
+    names = [graph.constant(f"{part}{number}", np.array([at], np.int64)) for part, at in ends]
+    return graph.add("Slice", ["pictures", *names], f"view{number}")
 
 
-def _half(graph: _Graph, start: int) -> str:
-    ends = (("from", start), ("to", start + SIDE), ("axis", 3))
-    names = [graph.constant(f"{part}_{start}", np.array([at], np.int64)) for part, at in ends]
-    return graph.add("Slice", ["pictures", *names], f"view_{start}")
+def _embedded(graph: _Graph, file: Path, name: str, views: list[str]) -> str:
+    """One run over all views, one after the other in the batch; N×(640 · views)."""
+    stacked = graph.add("Concat", views, f"{name}_in", axis=0)
+    out, maps = _copied(graph, onnx.load(file).graph, name, stacked)
+    seen = graph.add("Concat", [out, _spread(graph, maps, name)], f"{name}_seen", axis=1)
+    shape = graph.constant(f"{name}_shape", np.array([len(views), -1, WIDTH], np.int64))
+    apart = graph.add("Reshape", [seen, shape], f"{name}_apart")
+    beside = graph.add("Transpose", [apart], f"{name}_beside", perm=[1, 0, 2])
+    flat = graph.constant(f"{name}_flat", np.array([-1, len(views) * WIDTH], np.int64))
+    return graph.add("Reshape", [beside, flat], f"{name}_out")
 
 
-def _view(graph: _Graph, stack: nn.Sequential, name: str, at: str) -> list[str]:
-    layers = list(stack)
-    for i in range(0, len(layers), 3):
-        at = _convolution(graph, layers[i], layers[i + 1], f"{name}{i // 3}", at)
-    mean = graph.add("GlobalAveragePool", [at], f"{name}_mean4")
-    most = graph.add("GlobalMaxPool", [at], f"{name}_most4")
-    return [graph.add("Flatten", [mean], f"{name}_mean"), graph.add("Flatten", [most], f"{name}_most")]
+def _spread(graph: _Graph, maps: str, name: str) -> str:
+    """Standard deviation of each map."""
+    mean = graph.add("GlobalAveragePool", [maps], f"{name}_mean")
+    off = graph.add("Sub", [maps, mean], f"{name}_off")
+    square = graph.add("Mul", [off, off], f"{name}_square")
+    variance = graph.add("GlobalAveragePool", [square], f"{name}_variance")
+    return graph.add("Flatten", [graph.add("Sqrt", [variance], f"{name}_sqrt")], f"{name}_spread")
 
 
-def _convolution(graph: _Graph, conv: nn.Module, norm: nn.Module, name: str, entry: str) -> str:
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_var is not None and norm.running_mean is not None
-    scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach()
-    weight = graph.weight(f"{name}_w", (conv.weight * scale[:, None, None, None]).detach().numpy())
-    bias = graph.weight(f"{name}_b", (norm.bias - norm.running_mean * scale).detach().numpy())
-    out = graph.add("Conv", [entry, weight, bias], f"{name}_c", strides=list(conv.stride), pads=[1, 1, 1, 1])
-    return graph.add("Relu", [out], f"{name}_r")
+def _copied(graph: _Graph, source: onnx.GraphProto, name: str, entry: str) -> tuple[str, str]:
+    """All nodes of the file but its last layer, under short names. Returns what the last layer would read, and the last
+    maps: what the last convolution reads."""
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in source.initializer}
+    names, maps = {source.input[0].name: entry}, entry
+    *nodes, _last = source.node
+    for number, node in enumerate(nodes):
+        out = f"{name}_{number}"
+        if node.op_type == "Conv":
+            maps = names[node.input[0]]
+        if node.op_type == "Reshape":  # to 1×512 in the file; here the batch may be of any size
+            graph.add("Flatten", [names[node.input[0]]], out)
+        else:
+            entries = [names.get(at) or graph.weight(f"{out}_{i}", weights[at]) for i, at in enumerate(node.input)]
+            attributes = {part.name: helper.get_attribute_value(part) for part in node.attribute}
+            graph.add(node.op_type, entries, out, **attributes)
+        names[node.output[0]] = out
+    return names[nodes[-1].output[0]], maps
 
 
-def _linear(graph: _Graph, layer: nn.Linear, name: str, entry: str) -> str:
-    weight = graph.weight(f"{name}_w", layer.weight.detach().numpy())
-    bias = graph.weight(f"{name}_b", layer.bias.detach().numpy())
-    return graph.add("Gemm", [entry, weight, bias], name, transB=1)
+def last_layer(file: Path) -> Floats:
+    """128×3: what makes the logits of a MiniFASNet from the numbers that our heads read."""
+    graph = onnx.load(file).graph
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    return np.asarray(weights[graph.node[-1].input[1]], np.float32)

@@ -23,6 +23,7 @@ from shared.vision.runtime import Network, RuntimeSettings
 from shared.vision.weights import Weights
 from train.occluded_faces import ENLARGED, ORIGIN, Portrait, portraits, sample
 from train.occluders import Floats, MaskTemplate, Painter, Props, mask_templates
+from train.ranking import auc
 
 HIDDEN, SECOND = 24, 16
 OUTPUT = Path(__file__).parents[1] / "shared" / "vision" / "weights_own" / "occlusion.npz"
@@ -126,12 +127,6 @@ def _arrays(net: nn.Sequential, mean: Floats, spread: Floats, pool: Floats) -> d
         "b3": b3,
         "pool": pool,
     }
-
-
-def auc(hidden: Floats, free: Floats) -> float:
-    """Chance that a covered part gets a higher figure than an open one."""
-    ranks = np.concatenate([hidden, free]).argsort(kind="stable").argsort()[: len(hidden)]
-    return float((ranks.sum() - len(hidden) * (len(hidden) - 1) / 2) / (len(hidden) * len(free)))
 
 
 def report(head: OcclusionHead, test: Set) -> None:

@@ -2,9 +2,10 @@
 
     python -m train.occlusion_real FACES [--faces 1500] [--sheet FILE.png]
 
-Prints a Markdown table. Masks (RMFD, web) count as covering nose, mouth, cheeks and chin; open parts are those of
-near-frontal LFW faces (yaw and roll within 20°), of which a few really are covered: --sheet draws every one that is
-called covered, to be looked at.
+Prints a Markdown table. Masks (RMFD, web) count as covering nose, mouth, cheeks and chin, sunglasses the eyes; open
+parts are those of near-frontal LFW faces (yaw and roll within 20°). A few of those really are covered:
+train/occlusion_labels.txt names the ones that were looked at, and --sheet draws those that are called covered and are
+not named, to be looked at.
 """
 
 import argparse
@@ -14,16 +15,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from shared.vision.aligner import align
+from shared.vision.aligner import SIDE, align
 from shared.vision.engine import EngineSettings, Face, FaceEngine, Fields
 from shared.vision.occlusion import PARTS
 from shared.vision.quality import LEVELS, Limits, check
 from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 from train.occluders import Floats
-from train.occlusion import auc
+from train.ranking import auc
 
 SMALLEST = 40  # pixels; smaller faces say more about the detector
+LABELS = Path(__file__).with_name("occlusion_labels.txt")
+MASKED, SHADED = ("nose", "mouth", "left_cheek", "right_cheek", "chin_contour"), ("left_eye", "right_eye")
+
+
+def labelled(folder: Path, label: str) -> list[Path]:
+    """The photos of one label."""
+    rows = [line.split() for line in LABELS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return [folder / name for kind, name in rows if kind == label]
 
 
 def faces_of(engine: FaceEngine, files: list[Path], *, largest: bool) -> Iterator[tuple[Face, Pixels]]:
@@ -52,12 +61,21 @@ def frontal(face: Face) -> bool:
     return abs(face.quality.yaw) <= 20 and abs(face.quality.roll) <= 20
 
 
-def line(name: str, faces: list[tuple[Face, Pixels]], free: Floats) -> str:
-    """A row of the table."""
+def line(name: str, faces: list[tuple[Face, Pixels]], free: Floats, covered: tuple[str, ...] = ()) -> str:
+    """A row of the table; with the AUC of each part that is covered, against the free ones N×7."""
     limits = (*LEVELS.values(), Limits())
     shares = [f"{len(refused(faces, limit)) / max(len(faces), 1):.1%}" for limit in limits]
-    scores = [f"{auc(figures(faces)[:, i], free[:, i]):.4f}" for i in range(2, 7)] if len(free) else ["–"] * 5
+    columns = enumerate(PARTS)
+    scores = [f"{auc(figures(faces)[:, i], free[:, i]):.4f}" if part in covered else "–" for i, part in columns]
     return f"| {name} | {len(faces)} | {' | '.join(shares)} | {' | '.join(scores)} |"
+
+
+def draw(crops: list[Pixels], path: Path) -> None:
+    """Twelve in a row; an empty picture if there are none."""
+    blank = np.zeros((SIDE, SIDE, 3), np.uint8)
+    missing = -len(crops) % 12 if crops else 12
+    padded = [*crops, *[blank] * missing]
+    cv2.imwrite(str(path), np.vstack([np.hstack(padded[i : i + 12]) for i in range(0, len(padded), 12)]))
 
 
 def main() -> None:
@@ -69,19 +87,26 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     engine = FaceEngine(Weights.load(options.models), EngineSettings(precision="f32"))
-    files = sorted(options.folder.glob("lfw/*/*.jpg"))
-    some = [files[i] for i in np.random.default_rng(11).permutation(len(files))[: options.faces]]
-    free = [(face, crop) for face, crop in faces_of(engine, some, largest=False) if frontal(face)]
-    print("| set | faces | LOW | NORMAL | HIGH | enrolment | AUC nose | mouth | left cheek | right cheek | chin |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    print(line("LFW, frontal", free, np.empty((0, 7))), flush=True)
-    for name in ("mask_rmfd", "mask_web", "glasses"):
+    lfw = sorted(options.folder.glob("lfw/*/*.jpg"))
+    some = [lfw[i] for i in np.random.default_rng(11).permutation(len(lfw))[: options.faces]]
+    named = set(labelled(options.folder, "covered"))
+    some, rest = [path for path in some if path not in named], [path for path in some if path in named]
+    open_faces, others = (
+        [seen for seen in faces_of(engine, files, largest=False) if frontal(seen[0])] for files in (some, rest)
+    )
+    free = figures([*open_faces, *others])
+    print(f"| set | faces | LOW | NORMAL | HIGH | enrolment | AUC {' | '.join(PARTS)} |")
+    print("|---" * (6 + len(PARTS)) + "|")
+    print(line("LFW, frontal", [*open_faces, *others], free))
+    print(line("less those covered", open_faces, free), flush=True)
+    for label in ("sunglasses", "tinted"):
+        found = list(faces_of(engine, labelled(options.folder, label), largest=False))
+        print(line(f"LFW, {label}", found, free, SHADED), flush=True)
+    for name, covered in (("mask_rmfd", MASKED), ("mask_web", MASKED), ("glasses", ())):
         photos = sorted((options.folder / "occluded" / name).glob("*.jpg"))
-        print(line(name, list(faces_of(engine, photos, largest=True)), figures(free)), flush=True)
+        print(line(name, list(faces_of(engine, photos, largest=True)), free, covered), flush=True)
     if options.sheet:
-        crops = [crop for _, crop in refused(free, LEVELS["NORMAL"])]
-        crops += [np.zeros_like(crops[0])] * (-len(crops) % 12)
-        cv2.imwrite(str(options.sheet), np.vstack([np.hstack(crops[i : i + 12]) for i in range(0, len(crops), 12)]))
+        draw([crop for _, crop in refused(open_faces, LEVELS["NORMAL"])], options.sheet)
 
 
 if __name__ == "__main__":

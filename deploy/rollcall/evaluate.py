@@ -33,8 +33,9 @@ def _embedded(folder: Path, engine: FaceEngine) -> Embedded:
 
 
 def _markdown(name: str, model_id: str, embedded: Embedded, found: list[Section]) -> str:
-    people = len(set(embedded.people.tolist()))
-    head = f"# {name}\n\nModel `{model_id}`. {len(embedded.people):,} photos of {people:,} people"
+    owners = len(set(embedded.people.tolist()))
+    of = f"in {owners} folders" if embedded.scores else f"of {owners:,} people"
+    head = f"# {name}\n\nModel `{model_id}`. {len(embedded.people):,} photos {of}"
     return f"{head}, {embedded.without_face} without a face.\n\n" + "\n".join(one.as_markdown() for one in found)
 
 

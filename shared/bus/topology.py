@@ -10,6 +10,7 @@ from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    DeliverPolicy,
     DiscardPolicy,
     KeyValueConfig,
     RetentionPolicy,
@@ -21,6 +22,8 @@ from nats.js.errors import BadRequestError, NotFoundError
 from shared.contracts.attendance import ATTENDANCE_EVENTS
 from shared.contracts.gallery import LibraryChanges
 from shared.contracts.library import KeyRevoked
+from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
+from shared.contracts.people import StudentChanged
 from shared.contracts.recognition import Identified, RecognizerAlive, Turn
 
 MIB = 2**20
@@ -28,6 +31,7 @@ TURNS = "TURN"
 EVENTS = "EVT"
 RECOGNIZER_CONSUMER = "recognizer"
 LEDGER_CONSUMER = "ledger"
+CLOUD_CONSUMER = "cloud"
 PRESENCE = "presence"
 HUBS = "hubs"
 SPENT = "spent"
@@ -99,6 +103,18 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 max_ack_pending=64,
             ),
         ),
+        CLOUD_CONSUMER: (
+            EVENTS,
+            ConsumerConfig(
+                durable_name=CLOUD_CONSUMER,
+                filter_subject=StudentChanged.subject,
+                deliver_policy=DeliverPolicy.NEW,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=60,
+                max_deliver=-1,
+                max_ack_pending=64,
+            ),
+        ),
     }
 
 
@@ -131,7 +147,7 @@ class Needs:
 
 NEEDS = {
     "gateway": Needs(streams=(TURNS, EVENTS), buckets=(PRESENCE,)),
-    "recognizer": Needs(streams=(TURNS, EVENTS), consumers=(RECOGNIZER_CONSUMER,)),
+    "recognizer": Needs(streams=(TURNS, EVENTS), consumers=(RECOGNIZER_CONSUMER, CLOUD_CONSUMER)),
     "registry": Needs(streams=(EVENTS,), consumers=(LEDGER_CONSUMER,)),
     "hub": Needs(streams=(EVENTS,), buckets=(PRESENCE, HUBS, SPENT)),
     "cli": Needs(),
@@ -203,6 +219,7 @@ _OWN: dict[str, Rights] = {
         publish=(
             "turn.*.*",
             "cmd.registry.>",
+            "cmd.recognizer.*",
             "cmd.hub.>",
             "hub.*.push.*",
             "hub.*.command.*",
@@ -224,9 +241,12 @@ _OWN: dict[str, Rights] = {
             "result.*.*",
             Identified.subject,
             LibraryChanges.subject,
+            CopyUsers.subject,
+            GetFaceCopy.subject,
+            NameFace.subject,
             RecognizerAlive.subject,
         ),
-        subscribe=("evt.face.>",),
+        subscribe=("evt.face.>", "cmd.recognizer.*"),
     ),
     "registry": Rights(
         publish=("evt.attendance.*", "evt.face.*", "evt.student.*", "evt.device.*", "evt.key.*"),

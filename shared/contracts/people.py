@@ -135,3 +135,7 @@ class StudentChanged(Event):
     student_id: int
     change: str
     by: str
+    num: str = ""
+    """the student number after the change; of a deleted student the last one"""
+    num_before: str = ""
+    """if the change was one of the number"""

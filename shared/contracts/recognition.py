@@ -13,6 +13,10 @@ from pydantic import AwareDatetime, Field
 from shared.contracts.base import MAX_TOKEN, ContractError, Event, Message, Signal, new_id, now, token
 from shared.contracts.people import Person
 
+LOCAL = "local"
+BAIDU = "baidu"
+"""Engines: the networks of this machine, Baidu's cloud."""
+
 
 class SourceKind(StrEnum):
     """Who sends the frames."""
@@ -27,6 +31,8 @@ class Want(StrEnum):
 
     IDENTIFY = "identify"
     ENROL = "enrol"
+    CHALLENGE = "challenge"
+    """whether a person does what is asked; see `Challenge`"""
     ANSWER = "answer"
     """what `question` asks; nobody clocks in"""
 
@@ -79,6 +85,15 @@ class Box(Message):
             return 0.0
         shared_area = wide * high
         return shared_area / (self.width * self.height + other.width * other.height - shared_area)
+
+
+class LifeLook(Message):
+    """What one frame says about flat or not (shared/vision/motion.py): `points` 64×2 little-endian f16, normalised;
+    `eyes` how far they are open."""
+
+    at: AwareDatetime
+    points: bytes = Field(min_length=256, max_length=256)
+    eyes: float
 
 
 class Ask(StrEnum):
@@ -189,12 +204,97 @@ class TrackedFace(Message):
     reported_at: AwareDatetime | None = None
     event_id: str = ""
     """the event that reported it"""
+    life: tuple[LifeLook, ...] = Field((), max_length=24)
+    """the looks of the last seconds, oldest first, about 300 bytes each; empty where motion is not judged"""
+    alive_at: AwareDatetime | None = None
+    """when the motion of this face last proved a head"""
+    likeness: bytes = Field(b"", max_length=256)
+    """the embedding of the last look, 128 little-endian f16: proof of life is of this face, not of its place"""
+
+
+class Action(StrEnum):
+    """What a person can be asked to do. Sides are the picture's, as an unmirrored camera sees it."""
+
+    BLINK = "blink"
+    TURN_LEFT = "turn_left"
+    TURN_RIGHT = "turn_right"
+    NOD = "nod"
+    OPEN_MOUTH = "open_mouth"
+
+
+class Step(StrEnum):
+    """Where a challenge is; all but the first two are its end."""
+
+    WAITING = "waiting"
+    """for a face at rest that looks straight ahead"""
+    ACTING = "acting"
+    PASSED = "passed"
+    TIMED_OUT = "timed_out"
+    FACE_LOST = "face_lost"
+    FACE_CHANGED = "face_changed"
+    FLAT = "flat"
+    """it moved as a sheet does"""
+
+
+TO_BEGIN_S = 10.0
+"""How long a challenge waits for a resting face, in seconds."""
+PER_ACTION_S = 8.0
+"""How long it waits for an action."""
+
+
+class Rest(Message):
+    """A face's own values when it looks straight ahead: degrees, and openings of eyes and mouth. A low camera or narrow
+    eyes are nobody's fault."""
+
+    yaw: float
+    pitch: float
+    eyes: float
+    mouth: float
+
+
+class Challenge(Message):
+    """One person's attempt, so far. The rules are in shared/vision/challenge.py."""
+
+    actions: tuple[Action, ...] = Field(min_length=1, max_length=5)
+    step: Step = Step.WAITING
+    done: int = 0
+    """actions that were seen"""
+    stage: int = 0
+    """of the present action: its parts that were seen"""
+    since: AwareDatetime | None = None
+    """when the present step began"""
+    seen_at: AwareDatetime | None = None
+    """when the face was last seen"""
+    middle: tuple[float, float] = (0.0, 0.0)
+    """of the face then, in pixels"""
+    size: float = 0.0
+    still: tuple[Rest, ...] = Field((), max_length=8)
+    """the resting frames just before"""
+    rest: Rest | None = None
+    picture: str = ""
+    """the frame that shows the resting face, to be registered with"""
+
+    @property
+    def current(self) -> Action | None:
+        """What to ask for now."""
+        return self.actions[self.done] if self.step is Step.ACTING else None
+
+    @property
+    def limit_s(self) -> float:
+        """How long the present step may take, in seconds."""
+        return PER_ACTION_S if self.step is Step.ACTING else TO_BEGIN_S
+
+    @property
+    def over(self) -> bool:
+        """Further frames change nothing."""
+        return self.step not in (Step.WAITING, Step.ACTING)
 
 
 class Track(Message):
     """The recent past of one source. It travels with the frame, so any recognizer can take any turn."""
 
     faces: tuple[TrackedFace, ...] = ()
+    challenge: Challenge | None = None
 
 
 class Frame(Message):
@@ -212,6 +312,8 @@ class Frame(Message):
     max_faces: int = Field(default=1, ge=1, le=120)
     question: Question | None = None
     """of Want.ANSWER"""
+    may_leave: bool = False
+    """of Want.ENROL: the person agreed that the picture goes to the cloud that recognises (engine `baidu`)"""
     jpeg: bytes = Field(min_length=4, max_length=3_500_000)
     track: Track = Track()
 
@@ -225,6 +327,12 @@ class Problem(Message):
 
 
 NO_FACE = Problem(code=222202, zh="没有看到人脸，请正对镜头", en="No face was found; please face the camera")
+SEVERAL_FACES = Problem(
+    code=222202, zh="照片里有多张人脸，请只拍一个人", en="There is more than one face in the picture"
+)
+NOT_ALIVE = Problem(
+    code=223120, zh="活体检测未通过，请本人正对镜头", en="No live face was seen: face the camera yourself"
+)
 
 
 class Verdict(StrEnum):
@@ -274,6 +382,8 @@ class Result(Signal):
     revision: int = 0
     """the library revision that was searched"""
     took_ms: float = 0.0
+    engine: str = LOCAL
+    """who answered: LOCAL, or BAIDU"""
 
     @staticmethod
     def subject_for(gateway: str, source: str) -> str:
@@ -315,6 +425,8 @@ class RecognizerAlive(Signal):
     recognizer: str
     revision: int
     leaving: bool = False
+    engine: str = LOCAL
+    """LOCAL, or BAIDU: pictures leave for the cloud, which people must have agreed to"""
 
     @staticmethod
     def subject_for(recognizer: str) -> str:

@@ -1,7 +1,7 @@
 """What an evaluation found, section by section: a Markdown table and plots.
 
 A section is a function from the embedded photos to a Section, or None if the photos cannot answer its question. To add
-a table (liveness, say), write such a function and add it to SECTIONS.
+a table, write such a function and add it to SECTIONS.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +11,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.evaluation.attacks import GENUINE, Scores, apcer, trade_off
 from shared.evaluation.folder import Embedded
 from shared.evaluation.plots import Curve, det, histogram
 from shared.evaluation.rates import Cosines, OneToMany, one_to_many, pairs, ten_fold
 from shared.vision.calibration import threshold_for
 from shared.vision.centring import plain_scale
+from shared.vision.liveness import LEVELS
 from shared.vision.quality import Quality, check
 
 FARS: Final = (1e-2, 1e-3, 1e-4)
@@ -42,6 +44,8 @@ class Section:
 
 def verification(embedded: Embedded, model_id: str) -> Section | None:
     """One to one: are these two photos of one person?"""
+    if embedded.scores:  # folders of attacks, not of people
+        return None
     same, strangers = pairs(embedded)
     if not len(same) or not len(strangers):
         return None
@@ -69,6 +73,8 @@ def _one_to_one_curve(same: Cosines, strangers: Cosines) -> Curve:
 
 def identification(embedded: Embedded, model_id: str) -> Section | None:
     """One to many, with strangers; who is which: shared/evaluation/rates.py."""
+    if embedded.scores:
+        return None
     ways = {"plain": one_to_many(embedded), "centred": one_to_many(embedded, from_centre=True)}
     plain = ways["plain"]
     if not len(plain.strangers) or not plain.gallery:
@@ -126,9 +132,40 @@ def _values(embedded: Embedded, name: str) -> NDArray[np.float64]:
     return np.array([value for value in found if isinstance(value, int | float)], np.float64)
 
 
+def liveness(embedded: Embedded, model_id: str) -> Section | None:
+    """Error rates of the passive check at the three levels, and per attack the whole trade-off."""
+    told = {kind: scores[~np.isnan(scores)] for kind, scores in embedded.scores.items()}
+    genuine, attacks = (
+        told.pop(GENUINE, np.empty(0, np.float32)),
+        {kind: some for kind, some in told.items() if len(some)},
+    )
+    if not len(genuine):
+        return None
+    rows = [_refused(f"BPCER {GENUINE} ({len(genuine):,})", genuine)]
+    rows += [_passed(f"APCER {kind} ({len(some):,})", some, genuine) for kind, some in attacks.items()]
+    untold = sum(int(np.isnan(scores).sum()) for scores in embedded.scores.values())
+    rows.append((f"not checked, face too small: {untold}", *[""] * (len(LEVELS) + 1)))
+    columns = ("", *(f"{name} {limit}" for name, limit in LEVELS.items()), "at BPCER 1 %")
+    curves = [trade_off(kind, genuine, some) for kind, some in attacks.items()]
+    plots = {"liveness-det.svg": det("Passive liveness", "BPCER", "APCER", curves, 1e-3)} if curves else {}
+    return Section("Passive liveness", columns, tuple(rows), plots)
+
+
+def _refused(name: str, genuine: Scores) -> tuple[str, ...]:
+    return name, *(f"{(genuine < limit).mean():.2%}" for limit in LEVELS.values()), ""
+
+
+def _passed(name: str, attacked: Scores, genuine: Scores) -> tuple[str, ...]:
+    return (
+        name,
+        *(f"{(attacked >= limit).mean():.1%}" for limit in LEVELS.values()),
+        f"{apcer(genuine, attacked, 0.01):.1%}",
+    )
+
+
 SectionMaker = Callable[[Embedded, str], Section | None]
 
-SECTIONS: Final[Sequence[SectionMaker]] = (verification, identification, quality)
+SECTIONS: Final[Sequence[SectionMaker]] = (verification, identification, quality, liveness)
 
 
 def sections(embedded: Embedded, model_id: str) -> list[Section]:

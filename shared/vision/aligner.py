@@ -34,18 +34,22 @@ def _complex(points: NDArray[np.float32]) -> NDArray[np.complex128]:
 
 
 def align(picture: Pixels, points: NDArray[np.float32]) -> Pixels:
-    """The face with these five points (5×2, picture pixels) as 112×112×3, in the picture's channel order.
+    """The face with these five points (5×2, picture pixels) as 112×112×3, in the picture's channel order."""
+    return cut(picture, similarity(points, TEMPLATE), SIDE)
 
-    A face much larger than 112 is drawn `times` as large first and then averaged: plain interpolation would skip
-    pixels and let noise and fine patterns through.
+
+def cut(picture: Pixels, matrix: NDArray[np.float64], side: int) -> Pixels:
+    """side×side×3 of a picture, by a matrix 2×3 from picture to crop pixels.
+
+    What is much larger than its crop is drawn `times` as large first and then averaged: plain interpolation would
+    skip pixels and let noise and fine patterns through.
     """
-    matrix = similarity(points, TEMPLATE)
     times = _oversampling(matrix)
     enlarged = matrix * times
     enlarged[:, 2] += (times - 1) / 2
-    drawn: Pixels = cv2.warpAffine(picture, enlarged, (SIDE * times, SIDE * times), flags=cv2.INTER_LINEAR)
+    drawn: Pixels = cv2.warpAffine(picture, enlarged, (side * times, side * times), flags=cv2.INTER_LINEAR)
     if times > 1:
-        drawn = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        drawn = cv2.resize(drawn, (side, side), interpolation=cv2.INTER_AREA)
     return drawn
 
 

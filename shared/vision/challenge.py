@@ -1,228 +1,195 @@
 """Active liveness: do as you are asked. A random row of actions, each within a time limit, by one face throughout.
 
-Sans-IO: meshes, angles and times in, state out. Angles have Baidu's signs (yaw −90 left … 90 right, pitch −90 up …
-90 down), as the picture shows them: a person before an unmirrored camera who turns to the own left turns to the
+Pure: what a frame shows and when go in with the attempt so far (shared.contracts.recognition.Challenge, which travels
+with its source's track), the attempt after it comes out. Angles have Baidu's signs (yaw −90 left … 90 right, pitch −90
+up … 90 down), as the picture shows them: a person before an unmirrored camera who turns to the own left turns to the
 picture's right, so `Action` says which side of the picture is meant, and whoever shows the words mirrors them.
 """
 
 import random
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.contracts.recognition import Action, Challenge, Rest, Step
 from shared.vision.blink import CLOSED, OPEN, eye_opening, mouth_opening
-from shared.vision.liveness import Liveness, Verdict
 
 Floats = NDArray[np.float32]
 
+ASKED = (Action.TURN_LEFT, Action.TURN_RIGHT, Action.NOD, Action.OPEN_MOUTH)
+"""What is asked. Not to blink: of a laughing face with shut eyes the mesh still says three fifths of the usual opening,
+and nobody would pass (docs/models/liveness.md)."""
 
-class Action(StrEnum):
-    """What a person can be asked to do."""
-
-    BLINK = "blink"
-    TURN_LEFT = "turn_left"
-    TURN_RIGHT = "turn_right"
-    NOD = "nod"
-    OPEN_MOUTH = "open_mouth"
-
-
-class Step(StrEnum):
-    """Where the challenge is."""
-
-    WAITING = "waiting"
-    """for a face that looks straight ahead"""
-    ACTING = "acting"
-    """`current` is asked for"""
-    PASSED = "passed"
-    TIMED_OUT = "timed_out"
-    FACE_LOST = "face_lost"
-    FACE_CHANGED = "face_changed"
+ROWS = tuple(
+    row
+    for row in product(ASKED, repeat=3)
+    if Action.OPEN_MOUTH in row and {Action.TURN_LEFT, Action.TURN_RIGHT} & set(row) and row[0] != row[1] != row[2]
+)
+"""The rows of three that are asked, 24 of them: none asks for the same twice running, all for a turn, which a sheet
+cannot do without showing that it is flat, and for an open mouth, which a print cannot do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeSettings:
-    """Degrees, seconds, and shares of the face's own resting state."""
+    """Degrees, and shares of the face's own resting state."""
 
     straight: float = 10.0
     """yaw and pitch of a resting face stay within this, seen from its own first frames"""
     turn: float = 18.0
     nod: float = 9.0
-    mouth: float = 0.25
-    """gap of the inner lips by width of the mouth, above its resting value"""
-    per_action: float = 6.0
-    """seconds for each action"""
-    to_begin: float = 10.0
-    """seconds to look straight ahead, before the first and between two actions"""
-    longest_gap: float = 0.7
-    """seconds without a face"""
+    mouth: float = 0.2
+    """gap of the inner lips by width of the mouth, above its resting value; wide open mouths in LFW show 0.3 to 0.45,
+    half of its faces less than 0.08"""
+    longest_gap: timedelta = timedelta(seconds=0.7)
+    """without the face, on frames that lack it"""
+    longest_silence: timedelta = timedelta(seconds=3)
+    """without a frame: a busy server is not the person's fault"""
     jump: float = 0.6
     """of the face's size: a face that stands farther from its last place is another one"""
     still_frames: int = 3
-    """resting frames before the first action"""
+    """resting frames before an action"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One frame: 468×2 mesh in pixels, yaw and pitch in degrees, and who it is, if the caller tracks faces."""
+    """One frame of the face: its middle and size in pixels, where it looks in degrees, openings of eyes and mouth."""
 
-    mesh: Floats
-    yaw: float
-    pitch: float
-    track: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """The face's own values when it looks straight ahead: a low camera or narrow eyes are nobody's fault."""
-
-    yaw: float
-    pitch: float
-    eyes: float
-    mouth: float
+    middle: tuple[float, float]
+    size: float
+    pose: Rest
+    good: bool = True
+    """good enough to be the picture that is registered"""
+    flat: bool = False
+    """the last seconds moved as a sheet does"""
 
 
-def any_order(random_: random.Random, count: int = 3, among: Iterable[Action] = Action) -> tuple[Action, ...]:
-    """`count` different actions; pass random.SystemRandom() where someone could profit from guessing."""
-    return tuple(random_.sample(list(among), count))
+def sight(mesh: Floats, yaw: float, pitch: float, *, good: bool = True, flat: bool = False) -> Sight:
+    """Of a mesh of 468×2 (or ×3) points in pixels."""
+    points = mesh[:, :2]
+    x, y = (float(value) for value in points.mean(axis=0))
+    pose = Rest(yaw=yaw, pitch=pitch, eyes=eye_opening(points), mouth=mouth_opening(points))
+    return Sight((x, y), float(np.ptp(points, axis=0).max()), pose, good, flat)
 
 
-@dataclass
-class Challenge:
-    """One person's attempt. Feed every frame to `see`, and `None` for a frame without the face."""
-
-    actions: tuple[Action, ...]
-    settings: ChallengeSettings = field(default_factory=ChallengeSettings)
-    step: Step = field(default=Step.WAITING, init=False)
-    done: int = field(default=0, init=False)
-    _clock: float | None = field(default=None, init=False)
-    _since: float = field(default=0.0, init=False)
-    _seen: float = field(default=0.0, init=False)
-    _last: Sight | None = field(default=None, init=False)
-    _still: list[Sight] = field(default_factory=list, init=False)
-    _rest: Rest | None = field(default=None, init=False)
-    _stage: int = field(default=0, init=False)
-
-    def __post_init__(self) -> None:
-        if not self.actions:
-            raise ValueError("a challenge without actions proves nothing")
-
-    @property
-    def current(self) -> Action | None:
-        """What to ask for now."""
-        return self.actions[self.done] if self.step is Step.ACTING else None
-
-    @property
-    def over(self) -> bool:
-        """Further frames change nothing."""
-        return self.step not in (Step.WAITING, Step.ACTING)
-
-    def see(self, sight: Sight | None, seconds: float) -> Step:
-        """One frame at a time that never goes back; the step after it. Raises ValueError if time goes back."""
-        if self._clock is not None and seconds < self._clock:
-            raise ValueError(f"frame at {seconds} s after one at {self._clock} s")
-        self._since = seconds if self._clock is None else self._since
-        self._clock = seconds
-        if not self.over:
-            self.step = self._after(sight, seconds)
-        return self.step
-
-    def verdict(self) -> Verdict:
-        """LIVE if all was done; FAKE if the face was exchanged; else NOT_CHECKED: who does nothing proves nothing."""
-        if self.step is Step.PASSED:
-            return Verdict(Liveness.LIVE, 1.0, "passed")
-        if self.step is Step.FACE_CHANGED:
-            return Verdict(Liveness.FAKE, 0.0, self.step.value)
-        return Verdict(Liveness.NOT_CHECKED, None, self.step.value)
-
-    def _after(self, sight: Sight | None, now: float) -> Step:
-        if self._late(now):
-            return Step.TIMED_OUT
-        if self._last is not None and now - self._seen > self.settings.longest_gap:
-            return Step.FACE_LOST
-        if sight is None:
-            return self.step
-        if self._last is not None and self._another(self._last, sight):
-            return Step.FACE_CHANGED
-        self._last, self._seen = sight, now
-        if self.step is Step.WAITING or self._rest is None:
-            return self._waiting(sight, now)
-        return self._acting(sight, self._rest, now)
-
-    def _late(self, now: float) -> bool:
-        limit = self.settings.to_begin if self.step is Step.WAITING else self.settings.per_action
-        return now - self._since > limit
-
-    def _another(self, before: Sight, sight: Sight) -> bool:
-        moved = np.linalg.norm(before.mesh[:, :2].mean(axis=0) - sight.mesh[:, :2].mean(axis=0))
-        sizes = [float(np.ptp(mesh[:, :2], axis=0).max()) for mesh in (before.mesh, sight.mesh)]
-        grown = max(sizes) / max(min(sizes), 1e-6) > 1 + self.settings.jump
-        return before.track != sight.track or bool(moved > self.settings.jump * sizes[0]) or grown
-
-    def _waiting(self, sight: Sight, now: float) -> Step:
-        """Rest between actions, so that one long turn does not serve two of them."""
-        self._still = [*self._still, sight] if self._straight(sight) else []
-        if len(self._still) < self.settings.still_frames:
-            return Step.WAITING
-        self._rest = self._rest or _rest(self._still)
-        self._still, self._stage, self._since = [], 0, now
-        return Step.ACTING
-
-    def _straight(self, sight: Sight) -> bool:
-        yaw, pitch = (self._rest.yaw, self._rest.pitch) if self._rest else (0.0, 0.0)
-        # Before the resting pose is known, a camera above or below the face is allowed for.
-        slack = self.settings.straight * (1 if self._rest else 2)
-        return abs(sight.yaw - yaw) <= self.settings.straight and abs(sight.pitch - pitch) <= slack
-
-    def _acting(self, sight: Sight, rest: Rest, now: float) -> Step:
-        stages = _STAGES[self.actions[self.done]]
-        if stages[self._stage](sight, rest, self.settings):
-            self._stage += 1
-        if self._stage < len(stages):
-            return Step.ACTING
-        self.done, self._since = self.done + 1, now
-        return Step.PASSED if self.done == len(self.actions) else Step.WAITING
+def drawn(chance: random.Random) -> Challenge:
+    """A new attempt at a random row. Pass random.SystemRandom() where someone could profit from guessing."""
+    return Challenge(actions=chance.choice(ROWS))
 
 
-def _rest(still: Sequence[Sight]) -> Rest:
-    rows = [(s.yaw, s.pitch, eye_opening(s.mesh), mouth_opening(s.mesh)) for s in still]
-    return Rest(*(float(value) for value in np.median(rows, axis=0)))
+def after(
+    challenge: Challenge,
+    seen: Sight | None,
+    at: datetime,
+    frame_id: str = "",
+    settings: ChallengeSettings = ChallengeSettings(),
+) -> Challenge:
+    """The attempt after one more frame; `None` for a frame without the face. A frame that is older than the one before
+    changes nothing."""
+    if challenge.over or (challenge.seen_at is not None and at < challenge.seen_at):
+        return challenge
+    if challenge.since is None:
+        challenge = challenge.model_copy(update={"since": at})
+    if ended := _ended(challenge, seen, at, settings):
+        return challenge.model_copy(update={"step": ended})
+    if seen is None:
+        return challenge
+    challenge = challenge.model_copy(update={"seen_at": at, "middle": seen.middle, "size": seen.size})
+    step = _acting if challenge.step is Step.ACTING else _waiting
+    return step(challenge, seen, at, frame_id, settings)
 
 
-Stage = Callable[[Sight, Rest, ChallengeSettings], bool]
+def _ended(challenge: Challenge, seen: Sight | None, at: datetime, settings: ChallengeSettings) -> Step | None:
+    """Why it fails at this frame, if it does."""
+    if challenge.since is not None and at - challenge.since > timedelta(seconds=challenge.limit_s):
+        return Step.TIMED_OUT
+    gone = settings.longest_gap if seen is None else settings.longest_silence
+    if challenge.seen_at is not None and challenge.rest and at - challenge.seen_at > gone:
+        return Step.FACE_LOST
+    if seen is None:
+        return None
+    if challenge.rest and _elsewhere(challenge, seen, settings.jump):
+        return Step.FACE_CHANGED
+    return Step.FLAT if seen.flat else None
 
 
-def _eyes_closed(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return eye_opening(sight.mesh) < CLOSED * rest.eyes
+def _elsewhere(challenge: Challenge, seen: Sight, jump: float) -> bool:
+    moved = np.hypot(seen.middle[0] - challenge.middle[0], seen.middle[1] - challenge.middle[1])
+    grown = max(seen.size, challenge.size) / max(min(seen.size, challenge.size), 1e-6)
+    return bool(moved > jump * challenge.size) or grown > 1 + jump
 
 
-def _eyes_open(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return eye_opening(sight.mesh) >= OPEN * rest.eyes
+def _waiting(challenge: Challenge, seen: Sight, at: datetime, frame_id: str, settings: ChallengeSettings) -> Challenge:
+    """Rest before each action, so that one long turn does not serve two of them, and at the end."""
+    resting = _straight(challenge.rest, seen.pose, settings.straight) and (seen.good or challenge.rest is not None)
+    still = (*challenge.still, seen.pose)[-settings.still_frames :] if resting else ()
+    if len(still) < settings.still_frames:
+        return challenge.model_copy(update={"still": still})
+    step = Step.PASSED if challenge.done == len(challenge.actions) else Step.ACTING
+    begun = {"step": step, "since": at, "stage": 0, "still": ()}
+    if challenge.rest is None:
+        begun |= {"rest": _median(still), "picture": frame_id}
+    return challenge.model_copy(update=begun)
 
 
-def _left(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return sight.yaw - rest.yaw <= -settings.turn
+def _straight(rest: Rest | None, pose: Rest, limit: float) -> bool:
+    yaw, pitch = (rest.yaw, rest.pitch) if rest else (0.0, 0.0)
+    # Before the resting pose is known, a camera above or below the face is allowed for.
+    slack = limit * (1 if rest else 2)
+    return abs(pose.yaw - yaw) <= limit and abs(pose.pitch - pitch) <= slack
 
 
-def _right(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return sight.yaw - rest.yaw >= settings.turn
+def _acting(challenge: Challenge, seen: Sight, at: datetime, frame_id: str, settings: ChallengeSettings) -> Challenge:
+    stages = _STAGES[challenge.actions[challenge.done]]
+    stage = challenge.stage
+    if challenge.rest is not None and stages[stage](seen.pose, challenge.rest, settings):
+        stage += 1
+    if stage < len(stages):
+        return challenge.model_copy(update={"stage": stage})
+    return challenge.model_copy(update={"step": Step.WAITING, "done": challenge.done + 1, "since": at, "stage": 0})
 
 
-def _down(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return sight.pitch - rest.pitch >= settings.nod
+def _median(still: Sequence[Rest]) -> Rest:
+    rows = np.median([(one.yaw, one.pitch, one.eyes, one.mouth) for one in still], axis=0)
+    yaw, pitch, eyes, mouth = (float(value) for value in rows)
+    return Rest(yaw=yaw, pitch=pitch, eyes=eyes, mouth=mouth)
 
 
-def _up(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return sight.pitch - rest.pitch < settings.nod / 2
+Stage = Callable[[Rest, Rest, ChallengeSettings], bool]
 
 
-def _mouth_open(sight: Sight, rest: Rest, settings: ChallengeSettings) -> bool:
-    return mouth_opening(sight.mesh) - rest.mouth >= settings.mouth
+def _eyes_closed(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.eyes < CLOSED * rest.eyes
 
 
-# What must be seen, one after the other. Turns end when the face rests again (`_waiting`).
+def _eyes_open(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.eyes >= OPEN * rest.eyes
+
+
+def _left(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.yaw - rest.yaw <= -settings.turn
+
+
+def _right(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.yaw - rest.yaw >= settings.turn
+
+
+def _down(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.pitch - rest.pitch >= settings.nod
+
+
+def _up(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.pitch - rest.pitch < settings.nod / 2
+
+
+def _mouth_open(now: Rest, rest: Rest, settings: ChallengeSettings) -> bool:
+    return now.mouth - rest.mouth >= settings.mouth
+
+
+# What must be seen, one after the other. Every action ends when the face rests again (`_waiting`).
 _STAGES: dict[Action, tuple[Stage, ...]] = {
     Action.BLINK: (_eyes_closed, _eyes_open),
     Action.TURN_LEFT: (_left,),

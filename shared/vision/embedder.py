@@ -10,7 +10,8 @@ from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 DIMENSIONS = 128
 
 # Changes whenever the same photo would give other numbers: embeddings of two versions are never compared.
-PREPROCESSING = 1
+# 2: the mesh looks twice at faces that lean by more than 10° (mesh.py), and they are aligned by the second look.
+PREPROCESSING = 2
 
 
 class Embedder:

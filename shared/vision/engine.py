@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shared.vision.aligner import SIDE, TEMPLATE, align
 from shared.vision.attributes import AgeEstimator, Gender, GenderEstimator, age_chip, gender_chip
 from shared.vision.detector import Detections, Detector, DetectorSettings
+from shared.vision.eyes import Lids, openness
 from shared.vision.liveness import MIN_FACE, PassiveLiveness
 from shared.vision.mesh import Mesh, five
 from shared.vision.quality import Quality, measure
@@ -41,6 +42,8 @@ class Fields(Flag):
     GENDER = auto()
     LIVENESS = auto()
     """whether a photo or a screen shows the face, of the faces that are embedded"""
+    EYES = auto()
+    """how far each eye is open; the mesh's lids then lie where the picture shows them, as blinks need it"""
     TURNED = auto()
     """if no face surely stands upright, look for one on its side or on its head; up to four detections"""
 
@@ -77,8 +80,8 @@ class Box:
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:
     """One face: `points` 5×2 f32 (eye, eye, nose, mouth corner, mouth corner, from the face's right), `embedding`
-    128 f32 of length 1 or None; `mesh` 468×3 f32 or None where the mesh sees no face. Landmarks and open eyes are
-    read off the mesh (shared/vision/landmarks.py, eyes.py) by who wants them. `age` in years."""
+    128 f32 of length 1 or None; `mesh` 468×3 f32 or None where the mesh sees no face. Landmarks are read off the mesh
+    (shared/vision/landmarks.py) by who wants them. `age` in years."""
 
     box: Box
     points: Floats
@@ -90,6 +93,8 @@ class Face:
     gender: Gender | None = None
     liveness: float | None = None
     """livemapscore, 0 fake to 1 live; None: not looked at, or the face is too small to tell"""
+    eyes: tuple[float, float] | None = None
+    """0 closed to 1 open, the eye on the picture's left first; None: not looked at"""
 
 
 class FaceEngine:
@@ -117,6 +122,10 @@ class FaceEngine:
         return GenderEstimator(self._weights.find("gender"), self._runtime)
 
     @cached_property
+    def _lids(self) -> Lids:
+        return Lids(self._weights.find("iris_landmark"), self._runtime)
+
+    @cached_property
     def _passive(self) -> PassiveLiveness:
         return PassiveLiveness.own(self._runtime)
 
@@ -132,7 +141,7 @@ class FaceEngine:
         """The largest faces of a BGR picture H×W×3, largest first; embedded are all, none, or those `embed` wants.
 
         Occlusion is measured of the faces that are embedded; with `embed=False`, of all. `watch` is entered around
-        each stage (detect, points, align, quality, embed, liveness, attributes) with its name.
+        each stage (detect, points, align, quality, embed, liveness, attributes, eyes) with its name.
         """
         with watch("detect"):
             found = self.find(picture, max_faces=max_faces, fields=fields)
@@ -173,7 +182,9 @@ class FaceEngine:
         with watch("liveness"):
             faces = self._judged(picture, faces, fields)
         with watch("attributes"):
-            return tuple(self._with_attributes(picture, faces, fields))
+            faces = self._with_attributes(picture, faces, fields)
+        with watch("eyes"):
+            return tuple(self._with_lids(picture, faces, fields))
 
     def _with_mesh(self, picture: Pixels, found: Detections) -> tuple[Detections, list[Floats | None]]:
         """The mesh of each face, and its five points in place of the detector's."""
@@ -222,6 +233,12 @@ class FaceEngine:
             faces[i] = replace(faces[i], age=age, gender=gender)
         return faces
 
+    def _with_lids(self, picture: Pixels, faces: list[Face], fields: Fields) -> list[Face]:
+        """Last: everything else was measured on the mesh as its network drew it."""
+        if Fields.EYES not in fields:
+            return faces
+        return [face if face.mesh is None else _seeing(face, self._lids(picture, face.mesh)) for face in faces]
+
     def warm_up(self) -> None:
         """One run of each network at camera size, so that the first visitor does not pay for memory and code."""
         frame = np.zeros((480, 640, 3), np.uint8)
@@ -229,6 +246,10 @@ class FaceEngine:
         if self._mesh is not None:
             self._mesh(frame, np.array([200, 100, 150, 200], np.float32), TEMPLATE)
         self._embedder.look(np.zeros((1, SIDE, SIDE, 3), np.uint8))
+
+
+def _seeing(face: Face, mesh: Floats) -> Face:
+    return replace(face, mesh=mesh, eyes=openness(mesh))
 
 
 def _chips(cut: Callable[[Pixels, Floats], Pixels], picture: Pixels, meshes: Sequence[Floats]) -> Pixels:

@@ -29,7 +29,7 @@ class Quality:
     illumination: float
     """mean luma of the face, 0 (dark) to 255"""
     blur: float
-    """0 sharp, 1 blurred"""
+    """0 sharp, 1 blurred or compressed to pieces"""
     completeness: int
     """1: the whole face box lies inside the picture"""
     yaw: float

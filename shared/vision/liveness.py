@@ -1,13 +1,13 @@
 """Passive liveness: does one picture show a face, or a photo or a screen that shows a face?
 
-The network (ours, train/liveness.py, docs/models/liveness.md) looks at two views of a face side by side: wide, where
-the edges of a phone or a sheet and the hand that holds it may be seen, and close, where the grain of print and
-screen is.
+The network (train/liveness.py, docs/models/liveness.md) looks at four views of a face side by side: two close, where
+the grain, the haze and the casts of print and screen are, and two wide, where the edges of a phone or a sheet and the
+hand that holds it may be seen.
 """
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -21,9 +21,13 @@ from shared.vision.runtime import Pixels, RuntimeSettings, open_network
 
 Floats = NDArray[np.float32]
 
-SIDE = 96  # pixels of each view
-WIDE, CLOSE = 2.7, 1.2  # side of the square view over the square root of the box's area
-OUTSIDE = 128  # grey level where a view reaches beyond the picture; the network is trained with such views
+SIDE = 80  # pixels of each view
+CLOSE = (1.0, 1.6)
+"""side of the square view over the square root of the box's area; mirrored where the picture ends"""
+WIDE = (2.7, 4.0)
+"""boxes that the view is wide and high, or as many as the picture has; as MiniFASNet V2 and V1SE were trained"""
+VIEWS = len(CLOSE) + len(WIDE)
+OUTSIDE = 128  # grey level of a close view whose square lies wholly outside the picture
 MIN_FACE = 48
 """Shorter side of the box in pixels, below which print and screen leave no trace to see."""
 
@@ -78,14 +82,14 @@ class PassiveLiveness:
     """Scores faces of one picture. For one thread at a time."""
 
     def __init__(self, weights: Path, runtime: RuntimeSettings, score_map: ScoreMap | None = None) -> None:
-        self._network = open_network(weights, [-1, 3, SIDE, 2 * SIDE], runtime, rgb=False, scale=255.0)
+        self._network = open_network(weights, [-1, 3, SIDE, VIEWS * SIDE], runtime, rgb=False)
         self._score_map = score_map or ScoreMap.load()
 
     @classmethod
     def own(cls, runtime: RuntimeSettings) -> Self:
-        """With the weights in this package."""
+        """With the weights in this package; in f32, as its small depth-wise convolutions take twice as long in bf16."""
         with resources.as_file(resources.files(__package__) / "weights_own" / "liveness.onnx") as path:
-            return cls(path, runtime)
+            return cls(path, replace(runtime, precision="f32"))
 
     def scores(self, picture: Pixels, boxes: Sequence[Floats]) -> list[float]:
         """livemapscore in [0, 1] of each box (left, top, width, height) in a BGR picture H×W×3."""
@@ -106,25 +110,35 @@ class PassiveLiveness:
 
 
 def views(picture: Pixels, box: Floats) -> Pixels:
-    """96×192×3: the face wide on the left, close on the right."""
-    return np.hstack([view(picture, box, WIDE), view(picture, box, CLOSE)])
+    """80×320×3: the close views, then the wide ones, from left to right."""
+    near = [close(picture, box, reach) for reach in CLOSE]
+    return np.hstack([*near, *(wide(picture, box, reach) for reach in WIDE)])
 
 
-def view(picture: Pixels, box: Floats, reach: float) -> Pixels:
-    """A square around the box's middle, SIDE×SIDE×3, grey where it leaves the picture.
-
-    Only what the picture has is enlarged or shrunk, so the seam to the grey stays sharp and says "end of picture".
-    """
+def close(picture: Pixels, box: Floats, reach: float) -> Pixels:
+    """A square around the box's middle, SIDE×SIDE×3, mirrored where it leaves the picture."""
     left, top, side = _square(box, reach)
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    canvas = np.full((SIDE, SIDE, 3), OUTSIDE, np.uint8)
     if x1 <= x0 or y1 <= y0:
-        return canvas
+        return np.full((SIDE, SIDE, 3), OUTSIDE, np.uint8)
     columns, rows = _span(x0 - left, x1 - left, side), _span(y0 - top, y1 - top, side)
     size = (columns.stop - columns.start, rows.stop - rows.start)
-    canvas[rows, columns] = cv2.resize(picture[y0:y1, x0:x1], size, interpolation=_filter(side))
-    return canvas
+    seen = cv2.resize(picture[y0:y1, x0:x1], size, interpolation=_filter(side))
+    ends = (rows.start, SIDE - rows.stop, columns.start, SIDE - columns.stop)
+    return np.asarray(cv2.copyMakeBorder(seen, *ends, cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def wide(picture: Pixels, box: Floats, reach: float) -> Pixels:
+    """The box enlarged `reach` times, or as far as the picture goes, pushed into the picture; SIDE×SIDE×3."""
+    height, width = picture.shape[:2]
+    x, y = float(box[0]), float(box[1])
+    w, h = max(float(box[2]), 1.0), max(float(box[3]), 1.0)
+    reach = min((height - 1) / h, (width - 1) / w, reach)
+    left = min(max(x + w / 2 - w * reach / 2, 0), width - 1 - w * reach)
+    top = min(max(y + h / 2 - h * reach / 2, 0), height - 1 - h * reach)
+    cut = picture[int(top) : int(top + h * reach) + 1, int(left) : int(left + w * reach) + 1]
+    return np.asarray(cv2.resize(cut, (SIDE, SIDE)), np.uint8)
 
 
 def _square(box: Floats, reach: float) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ POINTS = 468
 MARGIN = 1.5
 # Vertices around each eye, the nose tip and the mouth corners, in the detector's order.
 FIVE = ((33, 133, 159, 145), (263, 362, 386, 374), (1,), (61,), (291,))
+SHARES = np.array([[(i in vertices) / len(vertices) for i in range(POINTS)] for vertices in FIVE], np.float32)
 
 # The detector's points lean towards an upright face; where they were off by more than this (radians, 10°), the mesh
 # looks again along its own axis.
@@ -56,7 +57,8 @@ class Mesh:
 
 def five(mesh: Floats) -> Floats:
     """5×2: the middle of each eye, nose tip, mouth corners, from the picture's left."""
-    return np.stack([mesh[list(vertices), :2].mean(axis=0) for vertices in FIVE])
+    points: Floats = SHARES @ mesh[:, :2]
+    return points
 
 
 def _turn(points: Floats) -> float:
@@ -76,7 +78,8 @@ def _into_crop(box: Floats, turn: float) -> NDArray[np.float64]:
 
 
 def _out_of_crop(points: Floats, matrix: NDArray[np.float64]) -> Floats:
-    back = np.linalg.inv(matrix[:, :2])
-    flat = (points[:, :2] - matrix[:, 2]) @ back.T
-    depth = points[:, 2:] * np.hypot(back[0, 0], back[1, 0])
-    return np.concatenate([flat, depth], axis=1).astype(np.float32)
+    back = cv2.invertAffineTransform(matrix)
+    scale = np.hypot(back[0, 0], back[1, 0])
+    turned = np.array([[back[0, 0], back[1, 0], 0], [back[0, 1], back[1, 1], 0], [0, 0, scale]], np.float32)
+    moved: Floats = points @ turned + np.array([back[0, 2], back[1, 2], 0], np.float32)
+    return moved

@@ -14,7 +14,19 @@ import pytest
 from pydantic import SecretBytes, SecretStr
 
 import shared.contracts
-from shared.contracts import attendance, devices, feed, gallery, library, office, people, recognition, roster
+from shared.contracts import (
+    attendance,
+    cloud,
+    devices,
+    feed,
+    gallery,
+    library,
+    moving,
+    office,
+    people,
+    recognition,
+    roster,
+)
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -24,10 +36,35 @@ BOX = recognition.Box(left=1.5, top=2, width=30, height=40)
 EMBEDDING = bytes(range(16))
 FACT = {"event_id": "e" * 32, "occurred_at": AT}
 PROBLEM = recognition.Problem(code=222202, zh="没有看到人脸", en="no face")
+LIFE = recognition.LifeLook(at=AT, points=bytes(256), eyes=0.25)
 TRACKED = recognition.TrackedFace(
-    box=BOX, seen_at=AT, votes=(0, 7, 7), looked_at=AT, score=91.5, reported_id=7, reported_at=AT, event_id="f-0"
+    box=BOX,
+    seen_at=AT,
+    votes=(0, 7, 7),
+    looked_at=AT,
+    score=91.5,
+    reported_id=7,
+    reported_at=AT,
+    event_id="f-0",
+    life=(LIFE,),
+    alive_at=AT,
+    likeness=EMBEDDING,
 )
-TRACK = recognition.Track(faces=(TRACKED,))
+REST = recognition.Rest(yaw=1.5, pitch=-2, eyes=0.25, mouth=0.05)
+CHALLENGE = recognition.Challenge(
+    actions=(recognition.Action.NOD, recognition.Action.OPEN_MOUTH),
+    step=recognition.Step.WAITING,
+    done=1,
+    stage=0,
+    since=AT,
+    seen_at=AT,
+    middle=(320.5, 240),
+    size=180,
+    still=(REST,),
+    rest=REST,
+    picture="f",
+)
+TRACK = recognition.Track(faces=(TRACKED,), challenge=CHALLENGE)
 FACE_RESULT = recognition.FaceResult(
     box=BOX, verdict=recognition.Verdict.IDENTIFIED, person=ADA, score=91.5, event_id="f-0", problems=(PROBLEM,)
 )
@@ -62,6 +99,10 @@ MEASURED = recognition.Measured(
 )
 CANDIDATE = recognition.Candidate(group_id="students", user_id="2026_007", user_info="Ada", score=91.5)
 WHOSE = {"app_id": 1, "group_id": "g1", "user_id": "u1"}
+FACE_NAME = moving.FaceName(face_id=2, token=TOKEN)
+USER_COPY = moving.UserCopy(
+    row=4, group_id="students", user_id="2026_007", user_info="Ada", person=ADA, faces=(FACE_NAME,)
+)
 ROW = people.StudentRow(person=ADA, faces=1, created_at=AT)
 CONFIG = devices.DeviceConfig(mode=devices.DeviceMode.OFFLINE, open_ms=500, greeting="你好")
 DEVICE = devices.Device(
@@ -164,9 +205,30 @@ SAMPLES: list[Message] = [
     COVERED,
     MEASURED,
     CANDIDATE,
-    people.StudentChanged(**FACT, student_id=7, change="edited", by="office"),
+    people.StudentChanged(**FACT, student_id=7, change="edited", by="office", num="2026_007", num_before="2025_007"),
+    cloud.CloudFace(token=TOKEN),
+    cloud.PutInCloud(num="2026_007", jpeg=b"\xff\xd8\xff\xd9"),
+    cloud.TakeFromCloud(num="2026_007", token=TOKEN),
+    FACE_NAME,
+    USER_COPY,
+    moving.UserCopies(app_id=1, users=(USER_COPY,)),
+    moving.CopyUsers(app="default", group_id="students", user_id="2026_007", after=3, limit=10),
+    moving.FaceCopy(
+        token=TOKEN,
+        model="m/1",
+        embedding=EMBEDDING,
+        box=(1, 2, 3, 4),
+        jpeg=b"\xff\xd8\xff\xd9",
+        created_at=AT,
+        own=False,
+    ),
+    moving.GetFaceCopy(app_id=1, face_id=2),
+    moving.NameFace(app_id=1, face_id=2, token=TOKEN),
     BOX,
+    LIFE,
     TRACKED,
+    REST,
+    CHALLENGE,
     TRACK,
     PROBLEM,
     FACE_RESULT,
@@ -182,6 +244,7 @@ SAMPLES: list[Message] = [
         max_faces=3,
         jpeg=b"\xff\xd8\xff\xd9",
         track=TRACK,
+        may_leave=True,
     ),
     recognition.Result(
         frame_id="f",
@@ -195,6 +258,7 @@ SAMPLES: list[Message] = [
         recognizer="r1",
         revision=9,
         took_ms=12.5,
+        engine=recognition.BAIDU,
     ),
     recognition.Identified(
         **FACT,
@@ -206,7 +270,7 @@ SAMPLES: list[Message] = [
         captured_at=AT,
         score=91.5,
     ),
-    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True),
+    recognition.RecognizerAlive(recognizer="r1", revision=9, leaving=True, engine=recognition.BAIDU),
     RECORDED,
     REPEATED,
     PUNCH_ROW,

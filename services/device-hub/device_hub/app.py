@@ -34,8 +34,7 @@ class Door:
         """Serve one WebSocket from handshake to end (an ASGI app)."""
         try:
             with self._room():
-                device = await self._let_in(WebSocket(scope, receive, send))
-                await Session(receive, send, device, self._terms).run()
+                await Session(receive, send, await self._let_in(WebSocket(scope, receive, send)), self._terms).run()
         except RollcallError as error:
             await WebSocket(scope, receive, send).send_denial_response(denial(error))
             await _until_gone(receive)

@@ -32,7 +32,7 @@ class Hub:
 
     def opened(self, session: Session) -> None:
         """A terminal was welcomed. Its device's earlier session, if any, is replaced."""
-        device_id = session.device.device_id
+        device_id = session.device_id
         if not self._may_stay(device_id):  # revoked between the handshake and hello
             return session.finish(Reason.REVOKED)
         earlier = self._sessions.get(device_id)
@@ -44,7 +44,7 @@ class Hub:
 
     def closed(self, session: Session) -> None:
         """A session ended; that of a replaced one changes nothing."""
-        device_id = session.device.device_id
+        device_id = session.device_id
         if self._sessions.get(device_id) is session:
             del self._sessions[device_id]
             if not self._sessions:

@@ -26,7 +26,7 @@ class Seen:
 
     def note(self, session: Session) -> None:
         """A terminal came, went, or told something new about itself just now."""
-        device_id = session.device.device_id
+        device_id = session.device_id
         self._waiting[device_id] = Sighting(
             device_id=device_id,
             at=now(),

@@ -35,7 +35,7 @@ from shared.runtime import background, serve_http
 
 PATIENCE = 1.5
 """heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
-LOOK_OVER_S = 30.0
+LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 500
 MOST_ORDERS = 4_096
@@ -97,9 +97,9 @@ def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Director
     def moved(session: Session, here: bool) -> None:
         seen.note(session)
         if here:
-            presence.connected(session.device.device_id, session.session_id, session.since)
+            presence.connected(session.device_id, session.session_id, session.since)
         else:
-            presence.gone(session.device.device_id)
+            presence.gone(session.device_id)
 
     directory = Directory(bus, lambda device_id: hub.revoke(device_id))
     hub = Hub(moved, directory.is_authorised)

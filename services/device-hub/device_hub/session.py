@@ -64,8 +64,10 @@ class Session:
     server's WebSocket pings, which cost no JSON and wake nobody here."""
 
     __slots__ = (
+        "_config_revision",
         "_conversation",
         "_deadline",
+        "_device",
         "_orders",
         "_outbox",
         "_receive_event",
@@ -75,19 +77,22 @@ class Session:
         "agent",
         "clock_offset_ms",
         "config_taken",
-        "device",
+        "device_id",
         "session_id",
         "since",
     )
 
     def __init__(self, receive: Receive, send: Send, device: Device, terms: Terms) -> None:
         """`receive` and `send` of an accepted WebSocket (ASGI)."""
-        self.device = device
+        self.device_id = device.device_id
         self.session_id: str = new_id()
         self.since: datetime = now()
         self.agent = ""
         self.clock_offset_ms: int | None = None
         self.config_taken: int | None = None
+        self._config_revision = device.config_revision
+        self._device: Device | None = device
+        """until it is welcomed: two kilobytes"""
         self._receive_event, self._send_event, self._terms = receive, send, terms
         self._conversation, self._outbox = Conversation(), Outbox()
         self._deadline: asyncio.Timeout | None = None
@@ -109,8 +114,8 @@ class Session:
 
     def configure(self, device: Device) -> None:
         """What the office says of the device now; the terminal hears of it if that is another configuration."""
-        earlier, self.device = self.device.config_revision, device
-        if device.config_revision != earlier:
+        if device.config_revision != self._config_revision:
+            self._config_revision = device.config_revision
             self._send(Kind.CONFIG, Config(revision=device.config_revision, config=device.config).text())
 
     def finish(self, reason: Reason) -> None:
@@ -167,7 +172,7 @@ class Session:
         try:
             message = self._conversation.receive(text, clock)
         except Violation as broken:
-            log.info("protocol broken", device=self.device.device_id, reason=str(broken))
+            log.info("protocol broken", device=self.device_id, reason=str(broken))
             return self._end(broken.frame.text(), broken.close)
         return self._answer(message)
 
@@ -178,7 +183,9 @@ class Session:
                     self._deadline.reschedule(None)
                 self.agent = agent
                 self._compare_clocks(message.time)
-                self._send(Kind.WELCOME, self._welcome())
+                if self._device is not None:
+                    self._send(Kind.WELCOME, self._welcome(self._device))
+                    self._device = None
                 self._terms.opened(self)
             case Ping():
                 self._send(Kind.PONG, Pong(id=message.id, time=now()).text())
@@ -211,15 +218,15 @@ class Session:
         self.clock_offset_ms = ahead
         return True
 
-    def _welcome(self) -> str:
+    def _welcome(self, device: Device) -> str:
         return Welcome(
-            device=self.device.device_id,
-            name=self.device.name,
+            device=device.device_id,
+            name=device.name,
             session=self.session_id,
             heartbeat_s=self._terms.heartbeat_s,
             time=now(),
-            revision=self.device.config_revision,
-            config=self.device.config,
+            revision=device.config_revision,
+            config=device.config,
         ).text()
 
     # ---- writing

@@ -16,7 +16,7 @@ from gateway.pages import kiosk_pages
 from gateway.policies import open_to_all
 from gateway.rest import rest_api
 from gateway.site import Site, TheSite
-from gateway.stream import stream_api
+from gateway.streams import stream_api
 from gateway.terminal_api.routes import terminal_api
 from gateway.throttle import Rates
 

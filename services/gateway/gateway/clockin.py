@@ -8,16 +8,20 @@ from datetime import datetime
 
 import structlog
 
+from gateway.cloud import in_cloud, insist
 from gateway.frames import Frames
 from gateway.reporting import Origin, Wall
 from gateway.settlements import Settlements
 from shared.bus import Bus
+from shared.codes import FaceCode
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.library import EnrolledFace
 from shared.contracts.people import Gender, Person, RegisterStudent
 from shared.contracts.recognition import (
     ALIVE_FOR_S,
+    BAIDU,
     NO_FACE,
+    SEVERAL_FACES,
     FaceResult,
     Problem,
     RecognizerAlive,
@@ -27,7 +31,7 @@ from shared.contracts.recognition import (
     Want,
     frame_of_event,
 )
-from shared.errors import Conflict, Refused, RollcallError
+from shared.errors import Conflict, Refused, RollcallError, Unavailable
 from shared.vision.picture import PictureError, fit
 
 log = structlog.get_logger("clockin")
@@ -39,9 +43,6 @@ SEARCHABLE_S = 3.0
 """How long a registration waits for every recognizer's index, in seconds."""
 
 NOBODY = Problem(code=222207, zh="未找到匹配的学员", en="No matching student was found")
-SEVERAL_FACES = Problem(
-    code=222202, zh="照片里有多张人脸，请只拍一个人", en="There is more than one face in the picture"
-)
 BUSY = -2
 """errno for "our fault, try again"; the seed knows only -1, the student who cannot be told."""
 
@@ -99,6 +100,7 @@ class Indexes:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, float]] = {}
+        self._engines: dict[str, str] = {}
         self._moved = asyncio.Condition()
 
     async def start(self, bus: Bus) -> None:
@@ -109,9 +111,16 @@ class Indexes:
         async with self._moved:
             if alive.leaving:
                 self._seen.pop(alive.recognizer, None)
+                self._engines.pop(alive.recognizer, None)
             else:
+                self._engines[alive.recognizer] = alive.engine
                 self._seen[alive.recognizer] = (alive.revision, time.monotonic())
             self._moved.notify_all()
+
+    @property
+    def pictures_leave(self) -> bool:
+        """Whether any recognizer sends pictures to the cloud: then people are asked for their consent to that."""
+        return BAIDU in self._engines.values()
 
     async def reach(self, revision: int) -> bool:
         """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, or if none is alive."""
@@ -164,28 +173,34 @@ class Recognition:
             return Punch("recorded", outcome.captured_at)
         return Punch("repeated", outcome.first_at)
 
+    @property
+    def pictures_leave(self) -> bool:
+        """Whether who registers must agree that the picture goes to the cloud."""
+        return self._indexes.pictures_leave
+
     async def enrol(
-        self, form: StudentForm, picture: bytes, accept: Callable[[FaceResult], None] = lambda face: None
+        self,
+        form: StudentForm,
+        picture: bytes,
+        accept: Callable[[FaceResult], None] = lambda face: None,
+        *,
+        may_leave: bool = False,
     ) -> Enrolled:
-        """Register a student with a photo. Raises PictureRefused, Conflict, InvalidInput, Unavailable, or what `accept`
-        raises of the face that was found; then nothing was written."""
+        """Register a student with a photo; `may_leave`: the person agreed that it goes to the cloud. Raises
+        PictureRefused, Conflict, InvalidInput, CloudRefused, Unavailable, or what `accept` raises of the face that
+        was found; then nothing was written."""
         try:
             jpeg = await asyncio.to_thread(fit, picture)
         except PictureError as error:
             raise PictureRefused((Problem(code=error.number, zh=error.zh, en=error.en),)) from None
-        result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2)
+        result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2, may_leave=may_leave)
         face = _enrollable(result)
         accept(face)
-        box = (face.box.left, face.box.top, face.box.width, face.box.height)
-        registered = await self._bus.ask(
-            RegisterStudent(
-                num=form.num,
-                name=form.name,
-                class_name=form.class_name,
-                gender=form.gender,
-                face=EnrolledFace(model=face.model, embedding=face.embedding, jpeg=jpeg, box=box),
-            )
-        )
+        if result.engine == BAIDU:
+            async with in_cloud(self._bus, form.num, jpeg) as token:
+                registered = await insist(self._bus, _registration(form, face, jpeg, token))
+        else:
+            registered = await self._bus.ask(_registration(form, face, jpeg))
         searchable = await self._indexes.reach(registered.revision)
         log.info("registered", student_id=registered.person.student_id, searchable=searchable)
         return Enrolled(registered.person, searchable)
@@ -193,6 +208,12 @@ class Recognition:
     async def wait_until_searchable(self, revision: int) -> bool:
         """Whether every live recognizer's index reached `revision` within SEARCHABLE_S."""
         return await self._indexes.reach(revision)
+
+
+def _registration(form: StudentForm, face: FaceResult, jpeg: bytes, token: str = "") -> RegisterStudent:
+    box = (face.box.left, face.box.top, face.box.width, face.box.height)
+    enrolled = EnrolledFace(model=face.model, embedding=face.embedding, jpeg=jpeg, box=box, token=token)
+    return RegisterStudent(num=form.num, name=form.name, class_name=form.class_name, gender=form.gender, face=enrolled)
 
 
 def _why(result: Result, face: FaceResult | None) -> Problem:
@@ -203,7 +224,10 @@ def _why(result: Result, face: FaceResult | None) -> Problem:
 
 
 def _enrollable(result: Result) -> FaceResult:
-    """The one usable face of an enrolment. Raises PictureRefused, or Conflict for a face that is known."""
+    """The one usable face of an enrolment. Raises PictureRefused, Unavailable if the cloud does not answer, or
+    Conflict for a face that is known."""
+    if result.problem and result.problem.code == FaceCode.UNAVAILABLE:
+        raise Unavailable(result.problem.zh, result.problem.en)
     if not result.faces:
         raise PictureRefused((result.problem or NO_FACE,))
     if len(result.faces) > 1:

@@ -61,7 +61,14 @@ class Frames:
             await self._ask_for_turn(frame.source)
 
     async def once(
-        self, jpeg: bytes, *, place: str, want: Want, max_faces: int, question: Question | None = None
+        self,
+        jpeg: bytes,
+        *,
+        place: str,
+        want: Want,
+        max_faces: int,
+        question: Question | None = None,
+        may_leave: bool = False,
     ) -> Result:
         """A source with one frame: submit it and wait for its result. Raises Unavailable after ANSWER_S."""
         source = f"once-{new_id()}"
@@ -83,6 +90,7 @@ class Frames:
                         want=want,
                         max_faces=max_faces,
                         question=question,
+                        may_leave=may_leave,
                         jpeg=jpeg,
                     )
                 )

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from gateway.answers import person_dict
 from gateway.body_limit import MAX_BODY
+from gateway.challenge import proof_holds
 from gateway.clockin import Answer, Enrolled, PictureRefused, Punch
 from gateway.mishaps import status_of
 from gateway.origin import client_address, require_same_origin
@@ -86,10 +87,13 @@ async def register(request: Request, site: TheSite) -> Response:
 async def _enrol(form: FormData, fields: Mapping[str, str], site: Site, words: Words) -> Enrolled:
     """Register what the form says. Raises RegistrationRefused."""
     empty = _empty(form, fields)
-    if gaps := _gaps(empty, fields, words):
+    recognition = site.gateway.recognition
+    if gaps := _gaps(empty, fields, words, pictures_leave=recognition.pictures_leave):
         raise RegistrationRefused("register.missing", gaps, empty)
     try:
-        return await site.gateway.recognition.enrol(read_student(fields), await _picture(form, fields))
+        student, picture = read_student(fields), await _picture(form, fields)
+        _check_proof(site, picture, fields.get("proof", ""), words)
+        return await recognition.enrol(student, picture, may_leave=_agreed(fields, "cloud_consent"))
     except FieldsRefused as error:
         raise RegistrationRefused(
             "register.wrong", [words(f"rule.{name}") for name in error.fields], error.fields
@@ -101,6 +105,13 @@ async def _enrol(form: FormData, fields: Mapping[str, str], site: Site, words: W
         raise RegistrationRefused(_headline(error), [words.of(error)], _at_fault(error), status_of(error)) from error
 
 
+def _check_proof(site: Site, picture: bytes, proof: str, words: Words) -> None:
+    """Where the office asks for it, the picture must be one that the challenge handed out. Raises
+    RegistrationRefused."""
+    if site.gateway.settings.register_challenge and not proof_holds(site.secret, picture, proof):
+        raise RegistrationRefused("register.picture", [words("register.proof_needed")])
+
+
 def _empty(form: FormData, fields: Mapping[str, str]) -> list[str]:
     """The fields that are not filled in, the picture among them."""
     names = [name for name, text in typed(fields).items() if not text]
@@ -108,13 +119,20 @@ def _empty(form: FormData, fields: Mapping[str, str]) -> list[str]:
     return names if has_picture else [*names, "photo"]
 
 
-def _gaps(empty: list[str], fields: Mapping[str, str], words: Words) -> list[str]:
-    """What is missing, in words: fields, and the consent that our page asks for. The seed's own form does not know
-    that question; whoever posts it has asked on paper."""
+def _gaps(empty: list[str], fields: Mapping[str, str], words: Words, *, pictures_leave: bool) -> list[str]:
+    """What is missing, in words: fields, and the consents that our page asks for. The seed's own form does not know
+    the first question; whoever posts it has asked on paper. Nothing goes to the cloud without a yes to the second."""
     listed = words("list.comma").join(words(f"field.{name}") for name in empty)
     gaps = [words("register.empty", fields=listed)] if empty else []
-    refused = "consent_asked" in fields and fields.get("consent") != "yes"
-    return [*gaps, words("register.consent_needed")] if refused else gaps
+    if "consent_asked" in fields and not _agreed(fields, "consent"):
+        gaps.append(words("register.consent_needed"))
+    if pictures_leave and not _agreed(fields, "cloud_consent"):
+        gaps.append(words("register.cloud_consent_needed"))
+    return gaps
+
+
+def _agreed(fields: Mapping[str, str], consent: str) -> bool:
+    return fields.get(consent) == "yes"
 
 
 def _upload(form: FormData) -> UploadFile | None:
@@ -151,8 +169,12 @@ def _form(
         "register.html",
         refused.status if refused else 200,
         typed=typed(fields),
-        consent=fields.get("consent") == "yes",
+        consent=_agreed(fields, "consent"),
+        cloud_consent=_agreed(fields, "cloud_consent"),
+        pictures_leave=site.gateway.recognition.pictures_leave,
         photo=photo if keep and len(photo) <= KEPT_PHOTO else "",
+        proof=fields.get("proof", "")[:200] if keep else "",
+        challenge=site.gateway.settings.register_challenge,
         headline=refused.headline if refused else "",
         reasons=refused.reasons if refused else [],
         wrong=refused.wrong if refused else [],

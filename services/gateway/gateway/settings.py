@@ -25,3 +25,5 @@ class GatewaySettings(Settings):
     """their gender, likewise; as seed 000's column has it"""
     frame_interval_ms: int = 200
     """the shortest time between two frames of one stream"""
+    register_challenge: bool = False
+    """True: a student who registers must do before the camera what the page asks; a still picture is not accepted"""

@@ -35,6 +35,7 @@ class Site:
         self.sessions = Sessions(self.secret, settings.secure_cookies)
         self.clock_ins = Throttle(rates.clock_in)
         self.registrations = Throttle(rates.register)
+        self.challenges = Throttle(rates.challenge)
         self.passwords = Throttle(rates.password)
         self._templates = Templates(self.statics, self.zone)
         self._words = load_words()

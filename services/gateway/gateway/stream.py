@@ -1,7 +1,8 @@
 """`WS /stream`: frames in, results out. The server says when it wants the next frame.
 
 Client: text {"type":"hello","place":"东门"} or, a terminal, {"type":"hello","token":"…"}; then one binary JPEG after
-each {"type":"next"}. Server: next, result, punch, error. A terminal's place is its name, whatever it says.
+each {"type":"next"}. Server: next, result, punch, error. A terminal's place is its name, whatever it says. With
+"want":"challenge" in the hello it is a challenge instead (gateway/challenge.py).
 """
 
 import asyncio
@@ -11,11 +12,11 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.answers import result_message
@@ -23,7 +24,7 @@ from gateway.feed import punch_item
 from gateway.reporting import Origin
 from shared.contracts.base import new_id, now
 from shared.contracts.devices import CheckToken, device_source
-from shared.contracts.recognition import Frame, Result, SourceKind, Verdict, frame_of_event
+from shared.contracts.recognition import Frame, Result, SourceKind, Verdict, Want, frame_of_event
 from shared.errors import InvalidInput, NotAllowed, RollcallError, Unavailable
 from shared.vision.picture import PictureError, inspect
 
@@ -55,24 +56,33 @@ PUNCH_S = 20.0
 class Stream:
     """One open stream: a reader, a bounded outbox with one writer, and the pace."""
 
+    interval_s: float | None = None
+    """the shortest time between two frames; None: the gateway's"""
+    longest_s: float | None = None
+    """how long it may stay open; None: for ever"""
+
     def __init__(self, gateway: "Gateway", socket: WebSocket, origin: Origin) -> None:
         self._gateway, self._socket, self._origin = gateway, socket, origin
         self._outbox: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(OUTBOX)
         self._told: deque[str] = deque(maxlen=WATCHED)
         self._tasks: set[asyncio.Task[None]] = set()
         self._credit, self._counted_at = BURST, time.monotonic()
+        self._ended = False
 
     async def run(self) -> None:
-        """Serve until either side leaves."""
+        """Serve until either side leaves. Raises Unavailable after `longest_s`."""
         frames, heard = self._gateway.frames, self._heard
         frames.listen(self._origin.source, heard)
         writer = asyncio.create_task(self._write())
         self._say({"type": "next"})
         try:
-            while frames.owned_by(self._origin.source, heard):
-                await self._receive(await self._socket.receive())
+            async with asyncio.timeout(self.longest_s):
+                while frames.owned_by(self._origin.source, heard):
+                    await self._receive(await self._socket.receive())
         except WebSocketDisconnect:
             pass
+        except TimeoutError:
+            raise Unavailable("等待太久，请再试一次", "this took too long, please try again") from None
         finally:
             frames.leave(self._origin.source, heard)
             for task in (writer, *self._tasks):
@@ -110,7 +120,7 @@ class Stream:
 
     async def _ask_next(self) -> None:
         """Ask for the next frame about when a recognizer will be free for it."""
-        shortest = self._gateway.settings.frame_interval_ms / 1000
+        shortest = self._gateway.settings.frame_interval_ms / 1000 if self.interval_s is None else self.interval_s
         await asyncio.sleep(min(max(shortest, self._gateway.frames.slots.turn_wait_s), LONGEST_WAIT_S))
         self._say({"type": "next"})
 
@@ -146,10 +156,18 @@ class Stream:
             self._outbox.get_nowait()
         self._outbox.put_nowait(message)
 
+    def _end(self) -> None:
+        """What was said is the last word: the socket is closed once it is out."""
+        self._ended = True
+        if self._outbox.full():
+            self._outbox.get_nowait()
+        self._outbox.put_nowait(None)
+
     async def _write(self) -> None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):
             while (message := await self._outbox.get()) is not None:
                 await self._socket.send_text(json.dumps(message, ensure_ascii=False))
+            await self._socket.close()
 
     def _later(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -169,35 +187,38 @@ def check_frame(jpeg: bytes) -> None:
         raise InvalidInput(f"画面边长超过 {MAX_SIDE} 像素", f"a frame's side has at most {MAX_SIDE} pixels")
 
 
-def stream_api(gateway: "Gateway") -> APIRouter:
-    """The route."""
-    router = APIRouter()
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The client's first message; both texts may be empty."""
 
-    @router.websocket("/stream")
-    async def stream(socket: WebSocket) -> None:
-        await socket.accept()
-        async with _telling_errors(socket):
-            origin = await _greet(gateway, socket)
-            with gateway.room():
-                await Stream(gateway, socket, origin).run()
-
-    return router
+    token: str
+    place: str
+    challenge: bool
 
 
-async def _greet(gateway: "Gateway", socket: WebSocket) -> Origin:
-    """The client's hello, checked. Raises InvalidInput, NotAllowed, Unavailable."""
+async def read_hello(socket: WebSocket) -> Hello:
+    """Raises InvalidInput."""
     try:
         async with asyncio.timeout(HELLO_S):
-            hello = json.loads(await socket.receive_text())
-        token, place = str(hello.get("token", "")), str(hello.get("place", "")).strip()[:64]
+            said = json.loads(await socket.receive_text())
+        token, place, want = (str(said.get(name, "")) for name in ("token", "place", "want"))
     except (TimeoutError, ValueError, AttributeError, KeyError):
         raise InvalidInput("第一条消息应为 hello", 'the first message must be {"type":"hello"}') from None
-    if token:
-        device = await gateway.bus.ask(CheckToken(token=token[:64], spend=True))
-        return Origin(device_source(device.device_id), SourceKind.DEVICE, device.punches_at, device.device_id)
+    if want not in ("", Want.IDENTIFY, Want.CHALLENGE):
+        raise InvalidInput("want 只能是 identify 或 challenge", "want is identify or challenge", field="want")
+    return Hello(token[:64], place.strip()[:64], want == Want.CHALLENGE)
+
+
+async def origin_of(gateway: "Gateway", socket: WebSocket, hello: Hello) -> Origin:
+    """Whose frames these are. Raises NotAllowed, Unavailable."""
+    if hello.token:
+        device = await gateway.bus.ask(CheckToken(token=hello.token, spend=True))
+        # A challenge is a source of its own: the terminal's camera goes on beside it.
+        source = f"ask-{new_id()[:16]}" if hello.challenge else device_source(device.device_id)
+        return Origin(source, SourceKind.DEVICE, device.punches_at, device.device_id)
     if not same_origin(socket):
         raise NotAllowed("来源不允许", "cross-origin streams need a terminal's token")
-    return Origin(f"web-{new_id()[:16]}", SourceKind.WEB, place or "web")
+    return Origin(f"web-{new_id()[:16]}", SourceKind.WEB, hello.place or "web")
 
 
 def same_origin(socket: WebSocket) -> bool:
@@ -207,7 +228,7 @@ def same_origin(socket: WebSocket) -> bool:
 
 
 @asynccontextmanager
-async def _telling_errors(socket: WebSocket) -> AsyncIterator[None]:
+async def telling_errors(socket: WebSocket) -> AsyncIterator[None]:
     """Errors become one message and a close; a client that left is no error."""
     try:
         yield

@@ -34,6 +34,8 @@ class Rates:
     """forty kiosks that post once a second"""
     register: Rate = Rate(burst=40, per_second=1)
     """a computer room that registers together, then one a second"""
+    challenge: Rate = Rate(burst=40, per_second=0.2)
+    """attempts at a challenge; who guesses what will be asked is right once in 22"""
     password: Rate = Rate(burst=8, per_second=0.1)
     """guesses; argon2 also costs us a tenth of a second each"""
 

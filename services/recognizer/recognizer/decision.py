@@ -59,18 +59,29 @@ def known_from_track(past: TrackedFace | None, box: Box, at: datetime) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`student_id` 0: nobody. `pending`: not sure yet, wait for another look. `news`: report it as an event."""
+    """`student_id` 0: nobody. `pending`: not sure yet, wait for another look. `held`: sure of somebody, who must first
+    show to be alive. `news`: report it as an event."""
 
     student_id: int
     pending: bool
+    held: bool
     news: bool
     face: TrackedFace
 
 
 def decide(
-    past: TrackedFace | None, box: Box, at: datetime, found: int, score: float, *, streaming: bool, event_id: str
+    past: TrackedFace | None,
+    box: Box,
+    at: datetime,
+    found: int,
+    score: float,
+    *,
+    streaming: bool,
+    event_id: str,
+    hold: bool = False,
 ) -> Decision:
-    """Weigh a fresh look (`found`: a student id or 0) with the track so far; `event_id` is used if it is news."""
+    """Weigh a fresh look (`found`: a student id or 0) with the track so far; `event_id` is used if it is news.
+    `hold`: nobody is named or reported in this frame."""
     votes = ((past.votes if past else ()) + (found,))[-LOOKS:]
     needed = VOTES if streaming else 1
     agreed = votes.count(found) >= needed
@@ -84,10 +95,11 @@ def decide(
         reported_at=past.reported_at if past else None,
         event_id=past.event_id if past else "",
     )
-    news = agreed and found != 0 and not _reported(face, found, at)
+    held = hold and agreed and found != 0
+    news = agreed and found != 0 and not held and not _reported(face, found, at)
     if news:
         face = face.model_copy(update={"reported_id": found, "reported_at": at, "event_id": event_id})
-    return Decision(found if agreed else 0, not agreed, news, face)
+    return Decision(found if agreed and not held else 0, not agreed or held, held, news, face)
 
 
 def _reported(face: TrackedFace, student_id: int, at: datetime) -> bool:

@@ -52,7 +52,10 @@ class Library:
             await self._announce(leaving=True)
 
     async def _announce(self, *, leaving: bool = False) -> None:
-        alive = RecognizerAlive(recognizer=self._instance, revision=self._engine.revision, leaving=leaving)
+        engine = self._engine
+        alive = RecognizerAlive(
+            recognizer=self._instance, revision=engine.revision, leaving=leaving, engine=engine.name
+        )
         await self._bus.publish(RecognizerAlive.subject_for(self._instance), alive)
 
     async def _news(self, changed: FaceChanged, _: str) -> None:

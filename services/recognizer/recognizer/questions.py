@@ -26,7 +26,6 @@ from shared.contracts.recognition import (
 from shared.vision import engine as vision
 from shared.vision.attributes import MALE
 from shared.vision.engine import Face, FaceEngine
-from shared.vision.eyes import openness
 from shared.vision.landmarks import Floats, landmark4, landmark72, landmark150
 from shared.vision.picture import PictureError, decode
 
@@ -39,6 +38,7 @@ FIELDS = {
     Ask.QUALITY: vision.Fields.OCCLUSION,
     Ask.AGE: vision.Fields.AGE,
     Ask.GENDER: vision.Fields.GENDER,
+    Ask.EYES: vision.Fields.EYES,
     Ask.LIVENESS: vision.Fields.LIVENESS,
 }
 
@@ -146,8 +146,8 @@ def measured(face: Face, question: Question) -> Measured:
         values |= {"landmark4": _points(landmark4(mesh)), "landmark72": _points(landmark72(mesh))}
     if Ask.LANDMARK150 in ask and mesh is not None:
         values["landmark150"] = landmark150(mesh)
-    if Ask.EYES in ask and mesh is not None:
-        values["eyes"] = openness(mesh)
+    if Ask.EYES in ask and face.eyes is not None:
+        values["eyes"] = face.eyes
     if Ask.GENDER in ask and face.gender is not None:
         values["gender"] = "male" if face.gender.value == MALE else "female"
         values["gender_probability"] = face.gender.probability

@@ -79,20 +79,21 @@ class Worker:
     async def _answer(self, turn: Msg, gateway: str, frame: Frame) -> None:
         """Events first, on disk; then the turn is over; then the result: so the gateway's next turn for this source
         is never refused, and a crash in between costs one picture, never a punch."""
-        if frame.want is Want.ANSWER:
+        if frame.want in (Want.ANSWER, Want.ENROL):
             async with background(self._keep(turn, frame.deadline)):
                 outcome = await self._outcome(frame)
         else:
             outcome = await self._outcome(frame)
         for event in outcome.events:
             await self._events.record(event)
-            log.info("identified", student_id=event.student_id, place=event.place, score=round(event.score, 1))
+            score, engine = round(event.score, 1), outcome.result.engine
+            log.info("identified", student_id=event.student_id, place=event.place, score=score, engine=engine)
         await turn.ack_sync(timeout=1)
         await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
 
     async def _keep(self, turn: Msg, deadline: datetime) -> None:
-        """A question about 120 faces takes longer than TURN_WAIT_S, a look at the door never does: if it waits so long,
-        somebody else shall have it."""
+        """A question about 120 faces takes longer than TURN_WAIT_S, a registration with the cloud may; a look at the
+        door never does: if it waits so long, somebody else shall have it."""
         while now() < deadline:
             await asyncio.sleep(KEEP_EVERY_S)
             try:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from argon2 import PasswordHasher
 
+from registry.copies import Copies
 from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals, serve
 from registry.ledger import Ledger
 from registry.outbox import Relay
@@ -47,6 +48,7 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             Students(database, library),
             FaceLibrary(database, library, sweeper),
             Keyring(database, vault),
+            Copies(database, vault),
             Attendance(database, ZoneInfo(settings.timezone)),
             Devices(database, vault),
             Terminals(database, vault, settings.debounce_s),

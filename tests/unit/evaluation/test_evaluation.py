@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from rollcall.__main__ import main
+from shared.evaluation.attacks import apcer, auc, trade_off
 from shared.evaluation.folder import Embedded
 from shared.evaluation.plots import Curve, det, histogram
 from shared.evaluation.rates import centred, one_to_many, pairs, ten_fold
-from shared.evaluation.report import identification, sections, verification
+from shared.evaluation.report import identification, liveness, sections, verification
 from shared.vision.embedder import model_id
 from tests import sample_faces
 
@@ -81,6 +82,31 @@ def test_sections_that_photos_cannot_fill_are_left_out() -> None:
     ]
 
 
+def test_rates_of_attacks_by_hand() -> None:
+    genuine, attacked = np.linspace(0, 1, 101, dtype=np.float32), np.array([0.005, 0.2, 0.2, 0.7], np.float32)
+    assert [apcer(genuine, attacked, rate) for rate in (0.0, 0.01, 0.5, 0.9)] == [1, 0.75, 0.25, 0]
+    assert auc(genuine, attacked) == pytest.approx(np.mean([100 / 101, 80.5 / 101, 80.5 / 101, 30.5 / 101]))
+    curve = trade_off("print", genuine, attacked)
+    assert list(curve.y) == sorted(curve.y, reverse=True)
+    assert (curve.y[0], curve.y[-1]) == (0.75, 0)
+
+
+def test_the_table_of_attacks_by_hand() -> None:
+    scores = {"live": [0.02, 0.2, 0.95, 1.0, np.nan], "print": [0.0, 0.4], "screen": [np.nan], "mask": [1.0, 0.01]}
+    told = {kind: np.array(some, np.float32) for kind, some in scores.items()}
+    section = liveness(Embedded(np.eye(10, dtype=np.float32), np.arange(10), 0, scores=told), MODEL)
+    assert section is not None
+    assert section.columns == ("", "LOW 0.05", "NORMAL 0.3", "HIGH 0.9", "at BPCER 1 %")
+    assert section.rows == (
+        ("BPCER live (4)", "25.00%", "50.00%", "50.00%", ""),
+        ("APCER print (2)", "50.0%", "50.0%", "0.0%", "50.0%"),
+        ("APCER mask (2)", "50.0%", "50.0%", "50.0%", "50.0%"),
+        ("not checked, face too small: 2", "", "", "", ""),
+    )
+    (plot,) = section.plots.values()
+    assert plot.count("<polyline") == 2
+
+
 @pytest.mark.parametrize(
     "plot",
     [
@@ -118,6 +144,20 @@ def test_the_command_prints_and_writes(folder: Path, tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "out").glob("*.svg")}
     assert written == {"verification-det.svg", "scores.svg", "identification-det.svg"}
     assert all(f"]({name})" in report for name in written)
+
+
+def test_a_folder_with_live_and_attacks_gets_their_error_rates(tmp_path: Path) -> None:
+    people = list(sample_faces.photos().values())
+    for kind, files in (("live", people[0]), ("print", people[1])):
+        (tmp_path / kind / "deeper").mkdir(parents=True)
+        for number, data in enumerate(files):
+            (tmp_path / kind / "deeper" / f"{number}.jpg").write_bytes(data)
+    done = CliRunner().invoke(main, ["eval", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert f"BPCER live ({len(people[0])})" in done.output
+    assert f"APCER print ({len(people[1])}) | 100.0%" in done.output  # these photos are no attacks, so they pass LOW
+    assert "## Verification" not in done.output
+    assert (tmp_path / "out" / "liveness-det.svg").is_file()
 
 
 def test_a_folder_without_photos_is_one_sentence(tmp_path: Path) -> None:

@@ -128,12 +128,12 @@ def test_a_name_may_be_as_long_as_its_column() -> None:
 
 
 def test_an_embedding_is_a_unit_vector() -> None:
-    check_embedding(struct.pack("<4f", 0.5, 0.5, -0.5, 0.5))
+    check_embedding("m", struct.pack("<4f", 0.5, 0.5, -0.5, 0.5))
     for bad in ([0.0] * 4, [0.5] * 5, [math.nan] * 4, [math.inf, 0, 0, 0]):
         with pytest.raises(InvalidInput):
-            check_embedding(struct.pack(f"<{len(bad)}f", *bad))
+            check_embedding("m", struct.pack(f"<{len(bad)}f", *bad))
     with pytest.raises(InvalidInput):
-        check_embedding(b"\x00\x00\x80\x3f\x00")
+        check_embedding("m", b"\x00\x00\x80\x3f\x00")
 
 
 def test_a_face_token_names_the_image_to_those_who_have_the_key() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from shared.vision.aligner import TEMPLATE, align, similarity
-from shared.vision.detector import Detector, DetectorSettings, letterbox, overlap
+from shared.vision.detector import Detector, DetectorSettings, canvas_shape, letterbox, overlap
 from shared.vision.engine import FaceEngine
 from shared.vision.mesh import Mesh, five
 from shared.vision.picture import decode
@@ -95,6 +95,23 @@ def test_the_mesh_of_half_a_face_or_of_none(detector: Detector, mesh: Mesh, phot
     found = detector(photo)
     assert mesh(photo, found.boxes[0], found.points[0]) is not None
     assert mesh(np.zeros_like(photo), found.boxes[0], found.points[0]) is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (1280, 720), (1920, 1080), (320, 240), (333, 777)])
+@pytest.mark.parametrize("side", [320, 640])
+def test_the_shape_of_the_canvas_is_known_beforehand(width: int, height: int, side: int) -> None:
+    canvas, _ = letterbox(np.zeros((height, width, 3), np.uint8), side)
+    assert canvas.shape[:2] == canvas_shape(width, height, side)
+
+
+def test_a_usual_camera_sees_what_any_other_sees(detector: Detector, photos: Photos) -> None:
+    """The usual sizes have networks of their own; one more row of black makes the size unusual."""
+    usual = cv2.resize(decode(photos["Jacinda Ardern"][0]), (320, 256), interpolation=cv2.INTER_AREA)
+    unusual = cv2.copyMakeBorder(usual, 0, 1, 0, 0, cv2.BORDER_CONSTANT)
+    one, other = detector(usual), detector(unusual)
+    assert len(one) == len(other) > 0
+    assert one.boxes == pytest.approx(other.boxes, abs=0.5)
+    assert one.scores == pytest.approx(other.scores, abs=0.01)
 
 
 def test_letterbox_only_pads_what_already_fits() -> None:

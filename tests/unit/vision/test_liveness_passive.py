@@ -1,13 +1,27 @@
 """One frame: the views that the network sees, the scale of its score, and real photos against attacks made of them."""
 
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from shared.vision.detector import Detector, DetectorSettings
-from shared.vision.liveness import CLOSE, OUTSIDE, SIDE, WIDE, Liveness, PassiveLiveness, ScoreMap, view, views
+from shared.vision.liveness import (
+    CLOSE,
+    OUTSIDE,
+    SIDE,
+    VIEWS,
+    WIDE,
+    Liveness,
+    PassiveLiveness,
+    ScoreMap,
+    close,
+    views,
+    wide,
+)
 from shared.vision.picture import decode
 from shared.vision.runtime import RuntimeSettings
 from shared.vision.weights import Weights
@@ -16,6 +30,7 @@ from train.attacks import Scene, attack, capture, genuine
 Photos = dict[str, tuple[bytes, ...]]
 Pixels = NDArray[np.uint8]
 PRECISE = RuntimeSettings(precision="f32")
+WEIGHTS = Path(str(resources.files("shared.vision"))) / "weights_own" / "liveness.onnx"
 BOX = np.array([100, 100, 80, 100], np.float32)
 
 
@@ -77,23 +92,34 @@ def test_no_box_and_no_picture_breaks_it(
     assert 0 <= score <= 1
 
 
-def test_a_view_is_centred_on_the_box_and_as_large_as_said() -> None:
+def test_a_close_view_is_centred_on_the_box_and_as_large_as_said() -> None:
     picture = np.zeros((300, 300, 3), np.uint8)
     picture[100:200, 100:180] = 255
-    assert views(picture, BOX).shape == (SIDE, 2 * SIDE, 3)
-    for reach in (WIDE, CLOSE):
-        rows, columns = np.nonzero(view(picture, BOX, reach)[..., 0] > 200)
+    assert views(picture, BOX).shape == (SIDE, VIEWS * SIDE, 3)
+    for reach in CLOSE:
+        rows, columns = np.nonzero(close(picture, BOX, reach)[..., 0] > 200)
         assert (rows.mean(), columns.mean()) == pytest.approx((SIDE / 2 - 0.5, SIDE / 2 - 0.5), abs=1.5)
         high = min(100 * SIDE / (reach * np.sqrt(8000)), SIDE)
         assert np.ptp(rows) + 1 == pytest.approx(high, abs=2)
 
 
-def test_outside_the_picture_is_grey_and_inside_is_untouched() -> None:
-    picture = np.full((300, 300, 3), 7, np.uint8)
-    seen = view(picture, np.array([0, 100, 80, 80], np.float32), WIDE)
-    edge = round((WIDE - 1) / 2 / WIDE * SIDE)
-    assert (seen[:, : edge - 1] == OUTSIDE).all()
-    assert (seen[:, edge + 1 :] == 7).all()
+def test_a_close_view_mirrors_what_the_picture_has_and_is_grey_where_it_has_nothing() -> None:
+    picture = np.zeros((300, 300, 3), np.uint8)
+    picture[:, :20] = 255
+    seen = close(picture, np.array([0, 100, 80, 80], np.float32), 1.6)
+    edge = round((1.6 - 1) / 2 / 1.6 * SIDE)
+    bright = np.flatnonzero(seen[40, :, 0] > 127)
+    assert (bright.min(), bright.max()) == pytest.approx((edge - SIDE / 1.6 / 4, edge + SIDE / 1.6 / 4), abs=2)
+    assert (close(picture, np.array([900, 900, 80, 80], np.float32), 1.6) == OUTSIDE).all()
+
+
+def test_a_wide_view_is_pushed_into_the_picture() -> None:
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[:80, :80] = 255
+    corner = wide(picture, np.array([0, 0, 80, 80], np.float32), WIDE[0])
+    assert (corner[..., 0] > 127).mean() == pytest.approx(1 / WIDE[0] ** 2, abs=0.02)
+    whole = wide(picture, np.array([0, 0, 200, 200], np.float32), WIDE[1])
+    assert (whole[..., 0] > 127).mean() == pytest.approx((80 / 400) ** 2, abs=0.02)
 
 
 def test_a_face_too_small_to_tell_is_not_checked(liveness: PassiveLiveness, scenes: list[Scene]) -> None:
@@ -112,4 +138,9 @@ def test_the_levels_of_the_contract_are_anchors_of_a_rising_scale() -> None:
 
 
 def test_the_weights_are_small() -> None:
-    assert len((resources.files("shared.vision") / "weights_own" / "liveness.onnx").read_bytes()) < 2e6
+    assert len(WEIGHTS.read_bytes()) < 2e6
+
+
+def test_the_weights_name_their_origin_and_carry_its_licence() -> None:
+    assert "MiniFASNet" in onnx.load_from_string(WEIGHTS.read_bytes()).graph.doc_string
+    assert "Apache License" in (WEIGHTS.parent / "MiniFASNet_LICENSE").read_text(encoding="utf-8")

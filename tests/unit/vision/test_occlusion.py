@@ -1,5 +1,7 @@
 """Real faces, covered by hand: the part that is covered is the part that is named."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from shared.vision.occlusion import PARTS, Occlusion, part_masks
 from shared.vision.picture import decode
 from shared.vision.pose import canonical
 from shared.vision.quality import LEVELS, Limits, Quality, check
+from train.occlusion_real import draw
 
 Photos = dict[str, tuple[bytes, ...]]
 
@@ -110,3 +113,11 @@ def test_each_covered_part_has_its_code() -> None:
 def test_levels(level: str, failures: int) -> None:
     middling = Quality(150, 60, 0.65, 0, 35, 0, occlusion=Occlusion(left_eye=0.7, nose=0.3))
     assert len(check(middling, LEVELS[level])) == failures
+
+
+@pytest.mark.parametrize(("crops", "rows"), [(0, 1), (1, 1), (12, 1), (13, 2)])
+def test_a_sheet_of_alarms_can_be_drawn_even_if_there_are_none(tmp_path: Path, crops: int, rows: int) -> None:
+    draw([np.full((112, 112, 3), 200, np.uint8)] * crops, tmp_path / "sheet.png")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (rows * 112, 12 * 112, 3)
+    assert int((sheet > 0).sum()) == crops * 112 * 112 * 3

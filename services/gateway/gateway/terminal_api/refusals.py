@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.body_limit import BodyTooLarge
-from gateway.clockin import SEVERAL_FACES, PictureRefused
+from gateway.clockin import PictureRefused
 from shared.codes import DeviceCode
-from shared.contracts.recognition import Problem
+from shared.contracts.recognition import SEVERAL_FACES, Problem
 from shared.errors import (
     Conflict,
     DeviceRefused,

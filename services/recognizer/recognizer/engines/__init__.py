@@ -18,6 +18,11 @@ class Outcome:
 class Engine(Protocol):
     """Recognises frames against its copy of the library."""
 
+    @property
+    def name(self) -> str:
+        """LOCAL or BAIDU: gateways ask people for another consent."""
+        ...
+
     async def answer(self, frame: Frame) -> Outcome:
         """Never raises for a bad picture: the result says what is wrong with it."""
         ...

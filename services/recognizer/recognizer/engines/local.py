@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -12,12 +13,16 @@ from recognizer.decision import Decision, continued, decide, known_from_track, s
 from recognizer.engines import Outcome
 from recognizer.gallery import Gallery
 from recognizer.index import Index, Match
+from recognizer.life import LIVE_ONLY, Life, challenged, held_back, lives, refused, still_alive
 from recognizer.questions import answers, look
 from recognizer.settings import RecognizerSettings
 from shared.contracts.gallery import LibraryDelta
 from shared.contracts.people import Person
 from shared.contracts.recognition import (
+    LOCAL,
     NO_FACE,
+    NOT_ALIVE,
+    SEVERAL_FACES,
     Box,
     FaceResult,
     Frame,
@@ -37,6 +42,7 @@ from shared.vision.engine import EngineSettings, Face, FaceEngine
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
 from shared.vision.quality import Limits, check
+from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 
 T = TypeVar("T")
@@ -46,14 +52,11 @@ TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=
 """At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
 lowers the chance of being recognised."""
 
-FIELDS = {Want.ENROL: vision.Fields.OCCLUSION, Want.IDENTIFY: vision.Fields.NONE}
+COVERED, BARE = vision.Fields.OCCLUSION, vision.Fields.NONE
+FIELDS = {Want.ENROL: COVERED, Want.CHALLENGE: COVERED, Want.IDENTIFY: BARE}
 """What is looked at besides the embedding and life: only what the answer depends on."""
 
-NOT_ALIVE = Problem(
-    code=223120,
-    zh="活体检测未通过，请本人正对镜头",
-    en="No live face was seen: face the camera yourself",
-)
+NO_TRACK = Track()
 
 TWICE_ENROLLED_FPIR = 0.0003
 """A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
@@ -66,6 +69,10 @@ class LocalEngine:
         self._settings, self._thread, self._vision = settings, thread, faces
         self._forget()
         self._threshold = lru_cache(maxsize=64)(self._threshold_of)
+
+    @property
+    def name(self) -> str:
+        return LOCAL
 
     @property
     def revision(self) -> int:
@@ -92,6 +99,10 @@ class LocalEngine:
 
         return await self._run(answer)
 
+    async def find(self, frame: Frame) -> "Sight":
+        """Where faces are, and which of them the door could use: no embedding, no search. Raises PictureError."""
+        return await self._run(lambda: self._find(frame))
+
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
@@ -110,13 +121,25 @@ class LocalEngine:
         try:
             picture = decode(frame.jpeg)
         except PictureError as error:
-            return self._outcome(frame, started, problem=Problem(code=error.number, zh=error.zh, en=error.en))
+            problem = Problem(code=error.number, zh=error.zh, en=error.en)
+            # What a challenge has seen so far is not wiped out by sending rubbish.
+            track = frame.track if frame.want is Want.CHALLENGE else NO_TRACK
+            return self._outcome(frame, started, problem=problem, track=track)
         faces = self._vision.analyze(
-            picture, max_faces=frame.max_faces, fields=self._fields(frame), embed=_needs_embedding(frame)
+            picture, max_faces=frame.max_faces, fields=self._fields(frame), embed=self._needs_embedding(frame)
         )
-        looks = self._look(frame, faces)
         size = (picture.shape[1], picture.shape[0])
-        return self._outcome(frame, started, looks, size, None if looks else NO_FACE)
+        if frame.want is Want.CHALLENGE:
+            looks, track = self._challenge(frame, faces)
+        else:
+            looks = self._look(frame, faces)
+            track = Track(faces=tuple(look.tracked for look in looks if look.tracked))
+        return self._outcome(frame, started, looks, size, None if looks else NO_FACE, track)
+
+    def _find(self, frame: Frame) -> "Sight":
+        picture = decode(frame.jpeg)
+        faces = self._vision.analyze(picture, max_faces=frame.max_faces, fields=vision.Fields.NONE, embed=False)
+        return Sight(picture, tuple((_box(face.box), self._problems(face, TO_IDENTIFY)) for face in faces))
 
     def _fields(self, frame: Frame) -> vision.Fields:
         life = vision.Fields.NONE if self._settings.liveness == "NONE" else vision.Fields.LIVENESS
@@ -140,6 +163,7 @@ class LocalEngine:
         looks: list["Look"] | None = None,
         size: tuple[int, int] = (0, 0),
         problem: Problem | None = None,
+        track: Track = NO_TRACK,
     ) -> Outcome:
         looks = looks or []
         result = Result(
@@ -148,7 +172,7 @@ class LocalEngine:
             captured_at=frame.captured_at,
             faces=tuple(look.result for look in looks),
             problem=problem,
-            track=Track(faces=tuple(look.tracked for look in looks if look.tracked)),
+            track=track,
             width=size[0],
             height=size[1],
             recognizer=self._settings.instance,
@@ -177,32 +201,77 @@ class LocalEngine:
     def _identification(self, frame: Frame, face: Face, number: int) -> "Look":
         box, at = _box(face.box), frame.captured_at
         past = continued(frame.track, box, at)
-        if face.embedding is None and past is not None:
-            return self._still_there(past, box, frame)
+        policy, life = self._settings.liveness_motion, self._life(frame, past, face)
+        if fake := refused(policy, life):
+            return _unusable(box, (fake,), past, life)
+        hold = held_back(policy, life)
+        if face.embedding is None and past is not None and hold is None:
+            return self._still_there(past, box, frame, life)
+        if policy == "require-live" and not frame.streaming:
+            return _unusable(box, (LIVE_ONLY,), None, None)
         if problems := self._problems(face, TO_IDENTIFY):
-            return Look(FaceResult(box=box, verdict=Verdict.UNUSABLE, problems=problems))
+            return _unusable(box, problems, past, life)
         match = self._search(face)
         found = sure(match, self._threshold(len(self._index), self._settings.fpir))
         score = score100(match.cosine, self._vision.model_id) if match else 0.0
         event_id = event_id_of(frame.frame_id, number)
-        decision = decide(past, box, at, found, score, streaming=frame.streaming, event_id=event_id)
-        return self._told(frame, decision, score)
+        decision = decide(
+            past, box, at, found, score, streaming=frame.streaming, event_id=event_id, hold=hold is not None
+        )
+        tracked = life.kept_in(decision.face) if life else decision.face
+        return self._told(frame, decision, tracked, (hold,) if hold and decision.held else ())
 
-    def _told(self, frame: Frame, decision: Decision, score: float) -> "Look":
+    def _told(self, frame: Frame, decision: Decision, face: TrackedFace, problems: tuple[Problem, ...]) -> "Look":
         person = self._person(decision.student_id)
         if person is None:
             verdict = Verdict.PENDING if decision.pending else Verdict.UNKNOWN
-            return Look(FaceResult(box=decision.face.box, verdict=verdict), decision.face)
-        event = _event(frame, decision, score) if decision.news else None
-        return Look(_identified(decision.face, person), decision.face, event)
+            return Look(FaceResult(box=face.box, verdict=verdict, problems=problems), face)
+        event = event_of(frame, decision) if decision.news else None
+        return Look(identified(face, person), face, event)
 
-    def _still_there(self, past: TrackedFace, box: Box, frame: Frame) -> "Look":
+    def _still_there(self, past: TrackedFace, box: Box, frame: Frame, life: Life | None) -> "Look":
         """Answered from the track: the face has not moved since it was reported a moment ago."""
         face = past.model_copy(update={"box": box, "seen_at": frame.captured_at})
+        face = life.kept_in(face) if life else face
         person = self._person(past.reported_id)
         if person is None:
             return Look(FaceResult(box=box, verdict=Verdict.UNKNOWN))
-        return Look(_identified(face, person), face)
+        return Look(identified(face, person), face)
+
+    def _life(self, frame: Frame, past: TrackedFace | None, face: Face) -> Life | None:
+        """What the motion of a streamed face says; None where nobody asks."""
+        if self._settings.liveness_motion == "off" or not frame.streaming:
+            return None
+        return lives(past, face.mesh, face.embedding, frame.captured_at, self._alike())
+
+    def _alike(self) -> float:
+        """The cosine from which two looks are of one person."""
+        return self._threshold(1, self._settings.fpir)
+
+    def _challenge(self, frame: Frame, faces: tuple[Face, ...]) -> tuple[list["Look"], Track]:
+        """What the largest face did of what it is asked."""
+        face = faces[0] if faces else None
+        problems = self._problems(face, TO_ENROL) if face else ()
+        if len(faces) > 1:
+            problems = (SEVERAL_FACES, *problems)
+        at, alike = frame.captured_at, self._alike()
+        track = challenged(frame.track, face, good=not problems, at=at, frame_id=frame.frame_id, alike=alike)
+        if face is None:
+            return [], track
+        return [Look(FaceResult(box=_box(face.box), verdict=Verdict.MEASURED, problems=problems))], track
+
+    def _needs_embedding(self, frame: Frame) -> Callable[[vision.Box], bool]:
+        """Which faces need an embedding: all but those that their track answers."""
+
+        def needs(place: vision.Box) -> bool:
+            if frame.want is not Want.IDENTIFY:
+                return True
+            box, at = _box(place), frame.captured_at
+            past = continued(frame.track, box, at)
+            proved = self._settings.liveness_motion != "require-live" or (past is not None and still_alive(past, at))
+            return not (proved and known_from_track(past, box, at))
+
+        return needs
 
     def _search(self, face: Face) -> Match | None:
         return None if face.embedding is None else self._index.search(face.embedding)
@@ -214,6 +283,14 @@ class LocalEngine:
         return threshold_for(fpir, faces, self._vision.model_id)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A BGR picture H×W×3 and its faces: where, and why they cannot be used."""
+
+    picture: Pixels
+    faces: tuple[tuple[Box, tuple[Problem, ...]], ...]
+
+
 class Look:
     """The answer about one face, its continued track, and the event if it is news."""
 
@@ -223,21 +300,19 @@ class Look:
         self.result, self.tracked, self.event = result, tracked, event
 
 
-def _needs_embedding(frame: Frame) -> Callable[[vision.Box], bool]:
-    """Which faces need an embedding: all but those that their track answers."""
-
-    def needs(place: vision.Box) -> bool:
-        box, at = _box(place), frame.captured_at
-        return frame.want is Want.ENROL or not known_from_track(continued(frame.track, box, at), box, at)
-
-    return needs
+def _unusable(box: Box, problems: tuple[Problem, ...], past: TrackedFace | None, life: Life | None) -> Look:
+    """Refused; where motion is judged, what was seen of it stays in the track."""
+    return Look(
+        FaceResult(box=box, verdict=Verdict.UNUSABLE, problems=problems), life.kept(past, box) if life else None
+    )
 
 
-def _identified(face: TrackedFace, person: Person) -> FaceResult:
+def identified(face: TrackedFace, person: Person) -> FaceResult:
+    """The answer about a face whose owner is known."""
     return FaceResult(box=face.box, verdict=Verdict.IDENTIFIED, person=person, score=face.score, event_id=face.event_id)
 
 
-def _event(frame: Frame, decision: Decision, score: float) -> Identified:
+def event_of(frame: Frame, decision: Decision) -> Identified:
     """The same frame gives the same event id, so a turn that is worked on twice is one punch."""
     return Identified(
         event_id=decision.face.event_id,
@@ -247,7 +322,7 @@ def _event(frame: Frame, decision: Decision, score: float) -> Identified:
         kind=frame.kind,
         source=frame.source,
         captured_at=frame.captured_at,
-        score=score,
+        score=decision.face.score,
     )
 
 

@@ -129,6 +129,21 @@ def open_photo(vault: Vault, sealed: bytes, token: str) -> bytes:
     return vault.open(sealed, _photo(token))
 
 
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What is sealed of a face, bound to another token."""
+
+    embedding: bytes
+    photo: bytes
+
+
+def reseal(vault: Vault, row: Any, photo: bytes | None, token: str) -> Resealed:
+    """The sealed parts of a face's row for a new token; `photo` is its sealed photo, if it was kept."""
+    embedding = vault.seal(open_embedding(vault, row), _owner(row.user_pk, token, row.model))
+    plain = None if photo is None else open_photo(vault, photo, row.face_token)
+    return Resealed(embedding, b"" if plain is None else vault.seal(plain, _photo(token)))
+
+
 # ---- removal
 
 

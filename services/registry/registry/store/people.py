@@ -52,7 +52,7 @@ async def register(session: AsyncSession, library: Library, asked: RegisterStude
     await session.flush()
     place = Place(library.app_id, library.group_pk, user.id)
     await add_face(session, library.vault, place, face, revision)
-    await _tell(session, student.id, "registered", REGISTRATION, revision)
+    await _tell(session, student, "registered", REGISTRATION, revision)
     return Registered(person=as_person(student), revision=revision)
 
 
@@ -82,8 +82,11 @@ async def _check_number(session: AsyncSession, num: str, own_id: int | None) -> 
         raise Conflict("学号已被注册", "the student number is already taken", field="num")
 
 
-async def _tell(session: AsyncSession, student_id: int, change: str, by: str, revision: int) -> None:
-    await announce(session, FaceChanged(revision=revision), StudentChanged(student_id=student_id, change=change, by=by))
+async def _tell(
+    session: AsyncSession, student: Student, change: str, by: str, revision: int, *, num_before: str = ""
+) -> None:
+    changed = StudentChanged(student_id=student.id, change=change, by=by, num=student.st_num, num_before=num_before)
+    await announce(session, FaceChanged(revision=revision), changed)
 
 
 async def edit(session: AsyncSession, asked: EditStudent) -> Registered:
@@ -91,6 +94,7 @@ async def edit(session: AsyncSession, asked: EditStudent) -> Registered:
     revision = await next_revision(session)
     student = await _locked(session, asked.student_id)
     await _check_number(session, asked.num, student.id)
+    before = student.st_num if student.st_num != asked.num else ""
     class_name = tidy(asked.class_name, "class_name")
     if (student.st_num, student.st_class) != (asked.num, class_name):
         await depart(session, revision, student.id)
@@ -100,7 +104,7 @@ async def edit(session: AsyncSession, asked: EditStudent) -> Registered:
         user.user_id, user.revision = asked.num, revision
     await session.flush()
     await audit(session, asked.by, "edit student", f"student {student.id}")
-    await _tell(session, student.id, "edited", asked.by, revision)
+    await _tell(session, student, "edited", asked.by, revision, num_before=before)
     return Registered(person=as_person(student), revision=revision)
 
 
@@ -114,7 +118,7 @@ async def remove(session: AsyncSession, asked: DeleteStudent) -> LibraryRevision
     await bury(session, revision, [("person", student.id, born or 0)])
     await session.delete(student)
     await audit(session, asked.by, "delete student", f"student {asked.student_id}: row, faces and photos erased")
-    await _tell(session, asked.student_id, "deleted", asked.by, revision)
+    await _tell(session, student, "deleted", asked.by, revision)
     return LibraryRevision(revision=revision)
 
 

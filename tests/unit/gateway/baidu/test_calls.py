@@ -15,8 +15,9 @@ from shared.contracts.library import KeepFace, PutFace
 from shared.contracts.recognition import Ask, Candidate, Order
 from shared.security import face_token
 from shared.testing import eventually
+from shared.vision.calibration import ACCEPTED_FAR, calibration
 from tests.unit.gateway.baidu.conftest import BASE64, PICTURE, PREFIX, Api
-from tests.unit.gateway.baidu.vision_double import GOOD, LARGE, SMALL, a_face, a_picture, unit
+from tests.unit.gateway.baidu.vision_double import GOOD, LARGE, MODEL, SMALL, a_face, a_picture, unit
 
 ALL = (
     "age,beauty,expression,face_shape,faceshape,gender,glasses,landmark,landmark72,landmark150,race,quality,"
@@ -187,7 +188,8 @@ async def test_multi_search(api: Api) -> None:
 
 async def test_match(api: Api) -> None:
     other = base64.b64encode(a_picture(400, 300)).decode()
-    api.vision.by_size[400, 300] = [a_face(embedding=unit(0.4363, (1 - 0.4363**2) ** 0.5))]
+    cosine = calibration(MODEL, "mixed").cosine_at(ACCEPTED_FAR)
+    api.vision.by_size[400, 300] = [a_face(embedding=unit(cosine, (1 - cosine**2) ** 0.5))]
     found = await api.result("/match", [BASE64, {"image": other, "image_type": "BASE64"}])
     assert found["score"] == pytest.approx(80, abs=0.01)
     assert found["face_list"][0]["face_token"] == face_token(b"token key 1", base64.b64decode(PICTURE))

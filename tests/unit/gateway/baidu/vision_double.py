@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import tomllib
 from array import array
+from importlib import resources
 from typing import Any
 
 from PIL import Image
@@ -21,7 +23,8 @@ from shared.contracts.recognition import (
     Want,
 )
 
-MODEL = "sface-2021dec/1"
+CALIBRATED = tomllib.loads((resources.files("shared.vision") / "calibration.toml").read_text("utf-8"))
+MODEL = next(iter(CALIBRATED["model"]))
 OPEN = Covered(left_eye=0, right_eye=0, nose=0, mouth=0, left_cheek=0, right_cheek=0, chin_contour=0.125)
 GOOD = Measured(
     probability=1,

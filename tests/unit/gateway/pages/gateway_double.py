@@ -25,6 +25,7 @@ class RecognitionDouble:
         self.answer: Answer | Exception = STRANGER
         self.refusal: Exception | None = None
         self.searchable = True
+        self.pictures_leave = False
         self.seen: list[tuple[bytes, str]] = []
         self.enrolled: list[tuple[StudentForm, bytes]] = []
 
@@ -34,9 +35,10 @@ class RecognitionDouble:
             raise self.answer
         return self.answer
 
-    async def enrol(self, form: StudentForm, picture: bytes) -> Enrolled:
+    async def enrol(self, form: StudentForm, picture: bytes, *, may_leave: bool = False) -> Enrolled:
         if self.refusal:
             raise self.refusal
+        assert may_leave or not self.pictures_leave, "a picture would leave without consent"
         person = self._registry.add_student(form.num, form.name, form.class_name, form.gender, picture)
         self.enrolled.append((form, picture))
         return Enrolled(person, self.searchable)

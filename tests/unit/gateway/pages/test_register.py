@@ -7,13 +7,15 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.app import create_app
+from gateway.challenge import make_proof
 from gateway.clockin import PictureRefused
 from gateway.throttle import Rate, Rates
 from shared.contracts.people import Gender
 from shared.contracts.recognition import Problem
 from shared.errors import Conflict, Unavailable
 from tests.unit.gateway.pages.conftest import ENGLISH, browser_at
-from tests.unit.gateway.pages.gateway_double import GatewayDouble
+from tests.unit.gateway.pages.gateway_double import SECRET, GatewayDouble
+from tests.unit.gateway.pages.sockets import watching
 
 PICTURE = b"\xff\xd8\xff some picture"
 DATA_URL = "data:image/png;base64," + base64.b64encode(PICTURE).decode()
@@ -90,6 +92,31 @@ async def test_consent_is_needed(browser: httpx.AsyncClient, gateway: GatewayDou
     answer = await browser.post("/register", data={**FORM, "consent": "", "consent_asked": "1"})
     assert "信息不全,请重新填写：请阅读并勾选“同意保存人脸照片”" in answer.text
     assert not gateway.recognition.enrolled
+
+
+async def test_the_cloud_is_only_spoken_of_where_pictures_go_there(
+    browser: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    assert "百度" not in (await browser.get("/register")).text
+    gateway.recognition.pictures_leave = True
+    page = (await browser.get("/register")).text
+    assert 'name="cloud_consent"' in page
+    assert "我同意将我的人脸照片和学号发送到百度云" in page
+    assert "不外传" not in page
+
+
+@pytest.mark.parametrize("given", [{}, {"cloud_consent": "no"}, {"cloud_consent": ""}])
+async def test_nothing_goes_to_the_cloud_without_a_consent_of_its_own(
+    browser: httpx.AsyncClient, gateway: GatewayDouble, given: dict[str, str]
+) -> None:
+    """The seed's own form included, which knows no consent at all."""
+    gateway.recognition.pictures_leave = True
+    answer = await browser.post("/register", data={**FORM, **given})
+    assert "请阅读并勾选“同意照片发送到百度云”" in answer.text
+    assert not gateway.recognition.enrolled
+    answer = await browser.post("/register", data={**FORM, "cloud_consent": "yes"})
+    assert answer.status_code == 303
+    assert gateway.recognition.enrolled
 
 
 @pytest.mark.parametrize(
@@ -230,3 +257,60 @@ async def test_two_files_or_broken_multipart_is_a_bad_request(browser: httpx.Asy
     broken = await browser.post("/register", content=b"--x\r\nnonsense", headers=headers)
     assert broken.status_code in (200, 400)
     assert "text/html" in broken.headers["content-type"]
+
+
+@pytest.fixture
+def strict() -> GatewayDouble:
+    return GatewayDouble(register_challenge=True)
+
+
+async def test_where_it_is_asked_only_a_picture_of_a_challenge_registers(strict: GatewayDouble) -> None:
+    async with browser_at(create_app(strict)) as browser:  # type: ignore[arg-type]
+        for proof in ("", "9999999999.AAAA", make_proof(SECRET, b"another picture")):
+            answer = await browser.post("/register", data={**FORM, "proof": proof})
+            assert "图片不符合要求" in answer.text
+            assert "请用摄像头完成页面提示的动作" in answer.text
+        upload = {"photo": ("me.jpg", PICTURE, "image/jpeg")}
+        assert "请用摄像头" in (await browser.post("/register", data={**FORM, "img_data": ""}, files=upload)).text
+        assert strict.recognition.enrolled == []
+        answer = await browser.post("/register", data={**FORM, "proof": make_proof(SECRET, PICTURE)})
+        assert answer.status_code == 303
+        assert strict.recognition.enrolled[0][1] == PICTURE
+
+
+async def test_a_form_that_failed_for_another_reason_keeps_picture_and_proof(strict: GatewayDouble) -> None:
+    jpeg_url = DATA_URL.replace("image/png", "image/jpeg")
+    proof = make_proof(SECRET, PICTURE)
+    async with browser_at(create_app(strict)) as browser:  # type: ignore[arg-type]
+        fields = {**FORM, "img_data": jpeg_url, "proof": proof, "stu_num": "a b"}
+        page = (await browser.post("/register", data=fields)).text
+        assert f'value="{proof}"' in page
+        assert jpeg_url in page
+
+
+async def test_the_page_offers_no_file_where_a_challenge_is_asked(
+    browser: httpx.AsyncClient, strict: GatewayDouble
+) -> None:
+    usual = (await browser.get("/register")).text
+    async with browser_at(create_app(strict)) as other:  # type: ignore[arg-type]
+        asked = (await other.get("/register")).text
+    assert 'type="file"' in usual
+    assert 'name="proof"' not in usual
+    assert 'type="file"' not in asked
+    assert 'name="proof"' in asked
+
+
+async def test_attempts_at_a_challenge_are_counted(gateway: GatewayDouble) -> None:
+    app = create_app(gateway, Rates(challenge=Rate(burst=1, per_second=0.01)))  # type: ignore[arg-type]
+    app.state.site.challenges.take("127.0.0.1")
+    async with watching(app, "/stream") as viewer:
+        viewer.outbox.put_nowait({"type": "websocket.receive", "text": '{"type":"hello","want":"challenge"}'})
+        said = await viewer.hear()
+        assert (said["type"], said["code"]) == ("error", "too_fast")
+        assert await viewer.hear() == {"closed": 1008}
+
+
+async def test_an_unknown_wish_is_refused(app: FastAPI) -> None:
+    async with watching(app, "/stream") as viewer:
+        viewer.outbox.put_nowait({"type": "websocket.receive", "text": '{"type":"hello","want":"miracles"}'})
+        assert (await viewer.hear())["code"] == "invalid"

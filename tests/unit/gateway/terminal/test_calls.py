@@ -449,7 +449,7 @@ async def test_the_same_sighting_has_the_same_id(host: HostDouble) -> None:
         ({"time": "-5"}, 2),
         ({"time": "1e9"}, 2),
         ({"time": "9" * 11}, 2),
-        ({"time": str(now().timestamp() + 400)}, 2),
+        ({"time": str(now().timestamp() + 86_400)}, 2),
         ({"time": str(now().timestamp() - 367 * 86_400)}, 2),
         ({"seq": "1"}, 9005),
         ({"seq": "-1", "time": str(now().timestamp())}, 2),

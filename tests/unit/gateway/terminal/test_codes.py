@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from gateway.body_limit import too_large
-from gateway.clockin import SEVERAL_FACES, PictureRefused
+from gateway.clockin import PictureRefused
 from gateway.terminal_api.refusals import STATUSES, code_of, of_problem, refused
 from shared.codes import DeviceCode
-from shared.contracts.recognition import NO_FACE, Problem
+from shared.contracts.recognition import NO_FACE, SEVERAL_FACES, Problem
 from shared.errors import (
     Conflict,
     DeviceRefused,

@@ -1,11 +1,14 @@
 // 拍照, 重拍, or a file: whichever was last becomes img_data. Without this script the form's own file field does it.
+// Where the office asks for a challenge, the picture comes from the server, with its proof, once that is passed.
 
 import { asDataUrl, fromFile, hasPicture, openCamera, still } from "./camera.js";
+import { attempt } from "./challenge.js";
 import { say } from "./words.js";
 
 const LONGEST = 1280;
 const byId = (id) => document.getElementById(id);
-const [shoot, again, picture, data, file, form, submit, frame] = ["tkpicture", "retkpicture", "picture", "img_data", "photo", "reg_form", "submit", "camera"].map(byId);
+const [shoot, again, picture, data, file, proof, form, submit, frame] = ["tkpicture", "retkpicture", "picture", "img_data", "photo", "proof", "reg_form", "submit", "camera"].map(byId);
+const challenge = "challenge" in form.dataset;
 
 document.body.classList.add("scripted");
 
@@ -22,16 +25,28 @@ function show(taken) {
 }
 
 shoot.addEventListener("click", () => {
-  if (hasPicture()) keep(asDataUrl(still(LONGEST)), true);
+  if (!hasPicture()) return;
+  if (challenge) beChallenged();
+  else keep(asDataUrl(still(LONGEST)), true);
 });
+
+async function beChallenged() {
+  shoot.disabled = true;
+  const won = await attempt();
+  shoot.disabled = false;
+  shoot.lastChild.textContent = say("ask_again");
+  if (!won) return;
+  proof.value = won.proof;
+  keep(won.picture, true);
+}
 
 again.addEventListener("click", () => {
   data.value = "";
-  file.value = "";
+  (file ?? proof).value = "";
   show(false);
 });
 
-file.addEventListener("change", async () => {
+file?.addEventListener("change", async () => {
   if (!file.files.length) return;
   try {
     keep(asDataUrl(await fromFile(file.files[0], LONGEST)), false);
