@@ -11,6 +11,7 @@
     │   └── CloudRefused     Baidu's cloud said no, with its code in `number`
     └── Failed           our fault: try again later
         ├── Unavailable      nobody answers, or not in time
+        │   ├── Nobody           it is certain that nobody heard the question
         │   └── CloudAway        Baidu's cloud: not reached, too slow, too busy, or not understood
         └── Internal         a bug; the log knows more
 
@@ -82,6 +83,10 @@ class Unavailable(Failed):
         number: int = 0,
     ) -> None:
         super().__init__(zh, en, field=field, number=number)
+
+
+class Nobody(Unavailable):
+    code = "nobody"
 
 
 class CloudAway(Unavailable):

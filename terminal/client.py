@@ -1,7 +1,7 @@
 """A terminal's side of both channels: gets tokens, keeps the connections, sends frames when asked, tells what it hears.
 
     POST /faces/api/token                          → a token, a fresh one for each connection
-    WS   hub:8001/terminal    Authorization        hello, ping …  ← welcome, pong, result, punch, bye
+    WS   hub:8001/terminal    Authorization        hello, ping, ack …  ← welcome, command, config, result, punch, bye
     WS   gateway:8000/stream  hello {token}        one JPEG after each {"type":"next"}  ← result, punch
 
 The protocol is in docs/terminals.md.
@@ -12,9 +12,11 @@ import contextlib
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -23,12 +25,29 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from terminal.backoff import Backoff
-from terminal.events import Channel, Ended, Event, Offline, Online, Rubbish, news, read_object
+from terminal.events import (
+    Channel,
+    Command,
+    Configured,
+    Ended,
+    Event,
+    Obeyed,
+    Offline,
+    Online,
+    Rubbish,
+    command,
+    configured,
+    news,
+    read_object,
+)
+from terminal.orders import Obey, Orders, ServerClock, cannot_obey
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
-SILENCE = 2.5
-"""heartbeats without a word from the hub after which the connection is dead"""
+PATIENCE = 1.5
+"""heartbeats that the hub may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
+CLOCK_EVERY = 15
+"""heartbeats between two comparisons of the clocks"""
 MAX_FRAME = 2**20
 AGENT = "rollcall-terminal/0.1"
 
@@ -69,7 +88,8 @@ class Server:
 
 
 class Terminal:
-    """Both channels of one terminal, kept open while `run` runs; without a camera, only the hub's."""
+    """Both channels of one terminal, kept open while `run` runs; without a camera, only the hub's. `obey` does what the
+    office orders."""
 
     def __init__(
         self,
@@ -78,15 +98,17 @@ class Terminal:
         hear: Callable[[Event], None],
         *,
         camera: Camera | None = None,
+        obey: Obey = cannot_obey,
         dice: Random | None = None,
     ) -> None:
         self._identity, self._server, self._hear, self._camera = identity, server, hear, camera
+        self._orders = Orders(obey)
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
 
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear).run, http))
+            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear, self._orders).run, http))
             if self._camera is not None:
                 group.create_task(self._keep(Channel.STREAM, _StreamTalk(self._hear, self._camera).run, http))
 
@@ -176,40 +198,92 @@ async def _closing(socket: ClientConnection, work: Awaitable[None]) -> None:
 
 
 class _HubTalk:
-    """One connection to the device-hub."""
+    """Connections to the device-hub, one after another."""
 
-    def __init__(self, hear: Callable[[Event], None]) -> None:
-        self._hear = hear
+    def __init__(self, hear: Callable[[Event], None], orders: Orders) -> None:
+        self._hear, self._orders = hear, orders
+        self._clock = ServerClock()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         async with _open(server.channel_url, headers, ping_s=None) as socket:
-            heartbeat_s = await self._greet(socket)
+            welcome = await self._greet(socket)
             stands()
-            async with _beside(socket, self._ping(socket, heartbeat_s)):
-                while True:
-                    async with asyncio.timeout(SILENCE * heartbeat_s):
-                        message = read_object(await socket.recv())
-                    if event := news(Channel.HUB, message):
-                        self._hear(event)
+            await self._take_config(socket, welcome)
+            heartbeat_s = _heartbeat(welcome)
+            async with (
+                _beside(socket, self._watch(socket, heartbeat_s)),
+                _beside(socket, self._ask_time(socket, heartbeat_s * CLOCK_EVERY)),
+            ):
+                try:
+                    while True:
+                        await self._take(socket, read_object(await socket.recv()))
+                finally:
+                    for task in self._answering:
+                        task.cancel()
 
-    async def _greet(self, socket: ClientConnection) -> float:
-        """hello → welcome; the pace of heartbeats in seconds."""
-        await socket.send(json.dumps({"type": "hello", "versions": [1], "agent": AGENT}))
+    async def _greet(self, socket: ClientConnection) -> dict[str, Any]:
+        """hello → welcome."""
+        await socket.send(json.dumps({"type": "hello", "versions": [1], "agent": AGENT, "time": _our_time()}))
         async with asyncio.timeout(ANSWER_S):
             welcome = read_object(await socket.recv())
         news(Channel.HUB, welcome)
-        try:
-            return max(0.05, float(welcome["heartbeat_s"]))
-        except (KeyError, TypeError, ValueError):
-            raise Rubbish("no welcome") from None
+        self._clock.tell(welcome.get("time", ""), time.monotonic())
+        return welcome
 
-    async def _ping(self, socket: ClientConnection, heartbeat_s: float) -> None:
-        number = 0
+    async def _take(self, socket: ClientConnection, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "command":
+                task = asyncio.create_task(self._obey(socket, command(message)))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+            case "config":
+                await self._take_config(socket, message)
+            case "pong":
+                self._clock.tell(message.get("time", ""), time.monotonic())
+            case _:
+                if event := news(Channel.HUB, message):
+                    self._hear(event)
+
+    async def _take_config(self, socket: ClientConnection, message: dict[str, Any]) -> None:
+        wished = configured(message)
+        if isinstance(wished, Configured):
+            self._hear(wished)
+            await socket.send(json.dumps({"type": "config_taken", "revision": wished.revision}))
+
+    async def _obey(self, socket: ClientConnection, ordered: Command) -> None:
+        answer, new = await self._orders.do(ordered, self._clock.now(time.monotonic()))
+        if new:
+            self._hear(Obeyed(ordered, answer))
+        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
+            await socket.send(json.dumps({"type": "ack", "id": ordered.id, **asdict(answer)}))
+
+    async def _watch(self, socket: ClientConnection, heartbeat_s: float) -> None:
+        """A half-open connection looks alive from one side: what the hub sends of itself need not be seen here."""
         while True:
             await asyncio.sleep(heartbeat_s)
+            async with asyncio.timeout(PATIENCE * heartbeat_s):
+                await (await socket.ping())
+
+    async def _ask_time(self, socket: ClientConnection, every_s: float) -> None:
+        number = 0
+        while True:
+            await asyncio.sleep(every_s)
             number += 1
-            await socket.send(json.dumps({"type": "ping", "id": number}))
+            await socket.send(json.dumps({"type": "ping", "id": number, "time": _our_time()}))
+
+
+def _heartbeat(welcome: dict[str, Any]) -> float:
+    """In seconds. Raises Rubbish."""
+    try:
+        return max(0.05, float(welcome["heartbeat_s"]))
+    except (KeyError, TypeError, ValueError):
+        raise Rubbish("no welcome") from None
+
+
+def _our_time() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 class _StreamTalk:

@@ -1,7 +1,10 @@
-"""What a terminal learns, as values: its channels come and go, faces are answered, punches are recorded. Pure."""
+"""What a terminal learns, as values: its channels come and go, faces are answered, punches are recorded, the office
+orders and wishes. Pure."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -76,7 +79,45 @@ class Punch:
     at: str
 
 
-Event = Online | Offline | Result | Punch
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order to this terminal. `wishes` are the action's own fields; after `deadline` (server's clock) it is void."""
+
+    id: str
+    action: str
+    wishes: Mapping[str, Any]
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a command; `error` is a word for programs, `detail` for people."""
+
+    ok: bool
+    error: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """A command came, and this was answered."""
+
+    command: Command
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The office wishes this of the terminal; fields that this program does not know among it."""
+
+    revision: int
+    config: Mapping[str, Any]
+
+
+Event = Online | Offline | Result | Punch | Obeyed | Configured
+
+
+_COMMAND_FIELDS = frozenset({"type", "id", "deadline", "action"})
 
 
 def read_object(text: str | bytes) -> dict[str, Any]:
@@ -108,6 +149,26 @@ def news(channel: Channel, message: dict[str, Any]) -> Result | Punch | None:
         case "error":
             raise Ended(str(message.get("en", message.get("code", "error"))))
     return None
+
+
+def command(message: dict[str, Any]) -> Command:
+    """The order in a `command` frame. Raises Rubbish."""
+    try:
+        order_id, action, deadline = message["id"], message["action"], datetime.fromisoformat(message["deadline"])
+    except (KeyError, TypeError, ValueError):
+        raise Rubbish("a command with wrong fields") from None
+    if not (isinstance(order_id, str) and isinstance(action, str) and deadline.tzinfo):
+        raise Rubbish("a command with wrong fields")
+    wishes = {name: value for name, value in message.items() if name not in _COMMAND_FIELDS}
+    return Command(order_id, action, wishes, deadline)
+
+
+def configured(message: dict[str, Any]) -> Configured | None:
+    """The configuration in a `welcome` or `config` frame; None if there is none."""
+    revision, config = message.get("revision"), message.get("config")
+    if not isinstance(revision, int) or not isinstance(config, dict):
+        return None
+    return Configured(revision, config)
 
 
 def _result(channel: Channel, message: dict[str, Any]) -> Result:

@@ -11,7 +11,8 @@ from typing import Final
 from PIL import Image, ImageOps
 
 from terminal.client import Identity, Server, Terminal
-from terminal.events import Event
+from terminal.events import Command, Event
+from terminal.orders import CannotDo
 
 SIZE: Final = (640, 480)
 SECONDS_EACH: Final = 1.5
@@ -76,6 +77,25 @@ class Show:
         return self._photos[int(number)] if on else self._nobody
 
 
+class SimulatedDoor:
+    """Door and display of a simulated terminal: remembers what it was told to do."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.shown: list[str] = []
+
+    async def obey(self, command: Command) -> str:
+        """Does `open_door` and `show_message`; raises CannotDo for anything else."""
+        match command.action:
+            case "open_door":
+                self.opened += 1
+                return "simulated door opened"
+            case "show_message":
+                self.shown.append(str(command.wishes.get("zh") or command.wishes.get("en") or ""))
+                return "shown"
+        raise CannotDo("unsupported", f"a simulated terminal cannot {command.action}")
+
+
 class SimulatedTerminal:
     """Plays its photos once, from the moment the server first asks for a frame, at the rate the server asks."""
 
@@ -95,6 +115,7 @@ class SimulatedTerminal:
         self._began_at: float | None = None
         self._begun = asyncio.Event()
         self._label = NOBODY
+        self.door = SimulatedDoor()
 
     async def play(self, saw: Callable[[Sight], None]) -> None:
         """Connect, show everything, linger, leave. Waits as long as it takes for the server to ask for a frame."""
@@ -104,6 +125,7 @@ class SimulatedTerminal:
             self._server,
             lambda event: saw(Sight(self._label, event)),
             camera=self._camera,
+            obey=self.door.obey,
             dice=self._dice,
         )
         running = asyncio.create_task(terminal.run())

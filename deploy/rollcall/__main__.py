@@ -186,6 +186,18 @@ def device_secret(data: Path, name: str) -> None:
     run(renew_secret(data, name))
 
 
+@device.command("open")
+@DATA
+@click.option("--seconds", type=click.FloatRange(0.1, 60), help="Unlocked for so long.  [default: as configured]")
+@click.option("--reason", default="", help="For the terminal's log.")
+@click.argument("name")
+def device_open(data: Path, name: str, seconds: float | None, reason: str) -> None:
+    """Open the door of the terminal NAME now; an error at once if it is offline."""
+    from rollcall.office import open_door
+
+    run(open_door(data, name, seconds, reason))
+
+
 @device.command("list")
 @DATA
 def device_list(data: Path) -> None:

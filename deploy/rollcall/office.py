@@ -11,6 +11,7 @@ from rollcall.keys import Keys
 from rollcall.local import CannotStart
 from rollcall.running import Running, find_running
 from shared.bus import Bus, connect
+from shared.bus.terminals import order
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -18,13 +19,15 @@ from shared.contracts.devices import (
     FindDevice,
     IssuedSecret,
     ListDevices,
+    OpenDoor,
     Proof,
     RemoveDevice,
     RenewSecret,
     SuspendDevice,
+    TerminalOrder,
 )
 from shared.contracts.office import Password, SetPassword
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 
 BY = "command line"
 
@@ -123,6 +126,19 @@ async def remove_device(data: Path, name: str) -> None:
         device = await find_by_name(bus, name)
         await bus.ask(RemoveDevice(device_id=device.device_id, by=BY))
     click.echo(f"{name} may no longer connect.")
+
+
+async def open_door(data: Path, name: str, seconds: float | None, reason: str) -> None:
+    """Let a connected terminal unlock its door; returns when it said that it did. Raises Conflict with its words if it
+    could not; Gone if it is offline; Unavailable."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        wish = OpenDoor(seconds=seconds, reason=reason)
+        outcome = await order(bus, TerminalOrder(device_id=device.device_id, order=wish, by=BY))
+    if not outcome.ok:
+        said = f"{outcome.error} {outcome.detail}".strip()
+        raise Conflict(f"{name} 没有开门：{said}", f"{name} did not open: {said}")
+    click.echo(f"{name}: the door is open. {outcome.detail}".rstrip())
 
 
 async def find_by_name(bus: Bus, name: str) -> Device:

@@ -22,7 +22,7 @@ from nats.js.errors import APIError
 from shared.bus.topology import Needs, ensure
 from shared.bus.wire import context, encode_error, error_in, trace
 from shared.contracts.base import Command, ContractError, Event, Message
-from shared.errors import Internal, RollcallError, Unavailable
+from shared.errors import Internal, Nobody, RollcallError, Unavailable
 
 PENDING = 4_096
 """messages"""
@@ -110,7 +110,8 @@ class Bus:
             raise Unavailable(en=f"event not stored: {type(e).__name__}") from e
 
     async def ask(self, command: Command[R], timeout: float | None = None) -> R:
-        """Send a command and wait for its answer. Raises what the service raised, or Unavailable."""
+        """Send a command and wait for its answer. Raises what the service raised; Nobody where no service listens;
+        Unavailable."""
         return await self.ask_at(command.subject, command, command.reply_type(), timeout or command.timeout)
 
     async def ask_at(self, subject: str, message: Message | None, reply: type[R], timeout: float) -> R:
@@ -118,7 +119,9 @@ class Bus:
         body = message.encode() if message else b""
         try:
             answer = await self._client.request(subject, body, timeout=timeout, headers=trace())
-        except (NatsTimeout, NoRespondersError, ConnectionClosedError, OutboundBufferLimitError) as e:
+        except NoRespondersError as e:
+            raise Nobody(en=f"nobody listens on {subject}") from e
+        except (NatsTimeout, ConnectionClosedError, OutboundBufferLimitError) as e:
             raise Unavailable(en=f"no answer on {subject}: {type(e).__name__}") from e
         if error := error_in(answer):
             raise error

@@ -207,9 +207,25 @@ def _stream_rights(needs: Needs) -> list[str]:
     return subjects
 
 
+def _reading(*names: str) -> tuple[str, ...]:
+    """To look up keys of these buckets, and no more."""
+    return tuple(
+        subject for name in names for subject in (f"$JS.API.STREAM.INFO.KV_{name}", f"$JS.API.DIRECT.GET.KV_{name}.>")
+    )
+
+
 _OWN: dict[str, Rights] = {
     "gateway": Rights(
-        publish=("turn.*.*", "cmd.registry.>", "cmd.recognizer.*", "cmd.hub.>", "hub.*.push.*", "feed.>"),
+        publish=(
+            "turn.*.*",
+            "cmd.registry.>",
+            "cmd.recognizer.*",
+            "cmd.hub.>",
+            "hub.*.push.*",
+            "hub.*.command.*",
+            "feed.>",
+            *_reading(HUBS),
+        ),
         subscribe=(
             "frame.get.*.*",
             "result.*.*",
@@ -240,15 +256,17 @@ _OWN: dict[str, Rights] = {
     ),
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
-        subscribe=("cmd.hub.*", "hub.*.push.*", "evt.device.*", ATTENDANCE_EVENTS),
+        subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", ATTENDANCE_EVENTS),
     ),
     "cli": Rights(
         publish=(
             "cmd.registry.*",
             "cmd.registry-cli.*",
             "cmd.hub.*",
+            "hub.*.command.*",
             GetModel.subject,
             MeasureAgain.subject,
+            *_reading(PRESENCE, HUBS),
         ),
         subscribe=(),
     ),

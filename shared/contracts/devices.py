@@ -7,11 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, Field, SecretStr, StringConstraints, field_serializer
 
-from shared.contracts.base import Command, Done, Event, Message, Signal, token
+from shared.contracts.base import MAX_TOKEN, Command, Done, Event, Message, Signal, new_id, token
 
 DeviceName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
 MAX_PENDING = 1_000
@@ -93,6 +93,9 @@ class Device(Message):
     """whose faces it needs; empty: everybody's"""
     config: DeviceConfig = DeviceConfig()
     config_revision: int = 0
+    """of `config`, which is what the office wishes; 0: nobody has changed it yet"""
+    config_taken: int | None = None
+    """the revision that the terminal says it works by; None: it never said"""
     created_at: AwareDatetime
     seen_at: AwareDatetime | None = None
     clock_offset_ms: int | None = None
@@ -412,7 +415,10 @@ class Sighting(Message):
     device_id: int
     at: AwareDatetime
     clock_offset_ms: int | None = None
+    """how far its clock is ahead, where it tells the time"""
     agent: str = Field(default="", max_length=128)
+    config_taken: int | None = None
+    """None: it did not say, which changes nothing"""
 
 
 class DevicesSeen(Command[Done]):
@@ -423,12 +429,34 @@ class DevicesSeen(Command[Done]):
     seen: tuple[Sighting, ...] = Field(max_length=5_000)
 
 
+class Deed(Message):
+    """Something that a connected terminal was told to do, and what came of it; written down once by `deed_id`."""
+
+    deed_id: str = Field(max_length=MAX_TOKEN)
+    device_id: int
+    at: AwareDatetime
+    by: str = Field(max_length=64)
+    action: str = Field(max_length=48)
+    done: bool
+    detail: str = Field(default="", max_length=256)
+    """who wished what and why; what went wrong"""
+
+
+class DeedsDone(Command[Done]):
+    """Write down what terminals were told to do. Only a hub may say so."""
+
+    subject: ClassVar[str] = "cmd.registry-hub.deeds_done"
+
+    deeds: tuple[Deed, ...] = Field(max_length=500)
+
+
 class LogEntry(Message):
     """Something that was done to a terminal."""
 
     at: AwareDatetime
     by: str
     action: str
+    detail: str = ""
 
 
 class DeviceLog(Message):
@@ -542,6 +570,73 @@ class TerminalPush(Signal):
     @staticmethod
     def subject_for(hub: str, device: str) -> str:
         return f"hub.{token(hub)}.push.{device if device == '*' else token(device)}"
+
+
+class OpenDoor(Message):
+    """Unlock the door once."""
+
+    action: Literal["open_door"] = "open_door"
+    seconds: float | None = Field(default=None, ge=0.1, le=60)
+    """None: as long as its configuration says"""
+    reason: str = Field(default="", max_length=128)
+
+
+class ShowMessage(Message):
+    """Show words on the display."""
+
+    action: Literal["show_message"] = "show_message"
+    zh: str = Field(default="", max_length=128)
+    en: str = Field(default="", max_length=128)
+    seconds: float = Field(default=10.0, ge=1, le=3_600)
+
+
+class Restart(Message):
+    """End the terminal's program and start it again."""
+
+    action: Literal["restart"] = "restart"
+
+
+class ReloadConfig(Message):
+    """Take the configuration over again, as if it were new."""
+
+    action: Literal["reload_config"] = "reload_config"
+
+
+class UpdateFaces(Message):
+    """Fetch the changes of the face library now."""
+
+    action: Literal["update_faces"] = "update_faces"
+
+
+Order = Annotated[OpenDoor | ShowMessage | Restart | ReloadConfig | UpdateFaces, Field(discriminator="action")]
+"""What a terminal can be told to do."""
+
+
+class OrderOutcome(Message):
+    """The terminal's own answer. `error` is a word for programs, such as `unsupported`, `late`, `failed`."""
+
+    ok: bool
+    error: str = Field(default="", max_length=64)
+    detail: str = Field(default="", max_length=256)
+
+
+class TerminalOrder(Message):
+    """`hub.<hub>.command.<device>`: an order to a connected terminal, answered with an OrderOutcome.
+
+    Never queued. Errors: Gone (it is not connected to this hub), Unavailable (too many orders are out already; no
+    answer within `within_s`, and nobody knows whether it was done). The same `order_id` again is done once.
+    """
+
+    order_id: str = Field(default_factory=new_id, min_length=1, max_length=56)
+    device_id: int
+    order: Order
+    within_s: float = Field(default=5, gt=0, le=30)
+    """how long the terminal may take; it does nothing that it hears of later"""
+    by: str = Field(max_length=64)
+
+    @staticmethod
+    def subject_for(hub: str, device: str) -> str:
+        return f"hub.{token(hub)}.command.{device if device == '*' else token(device)}"
 
 
 def device_source(device_id: int) -> str:

@@ -117,14 +117,19 @@ DEVICE = devices.Device(
     classes=("三年二班",),
     config=CONFIG,
     config_revision=2,
+    config_taken=1,
     created_at=AT,
     seen_at=AT,
     clock_offset_ms=-250,
     agent="t/1",
 )
 FOR_HUB = devices.HubDevice.of(DEVICE, b"s" * 8)
-SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1")
-ENTRY = devices.LogEntry(at=AT, by="office", action="device added")
+SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1", config_taken=1)
+ENTRY = devices.LogEntry(at=AT, by="office", action="device open_door failed", detail="late")
+DEED = devices.Deed(
+    deed_id="o1-done", device_id=3, at=AT, by="office", action="open_door", done=True, detail="fire drill"
+)
+OPEN_DOOR = devices.OpenDoor(seconds=2.5, reason="fire drill")
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
 RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
 REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
@@ -332,6 +337,15 @@ SAMPLES: list[Message] = [
     devices.Presence(hub="h1", session="s1", since=AT),
     devices.HubLease(hub="h1", terminals=2),
     devices.TerminalPush(device_id=3, text="{}"),
+    DEED,
+    devices.DeedsDone(deeds=(DEED,)),
+    OPEN_DOOR,
+    devices.ShowMessage(zh="你好", en="hello", seconds=5),
+    devices.Restart(),
+    devices.ReloadConfig(),
+    devices.UpdateFaces(),
+    devices.OrderOutcome(ok=False, error="late", detail="it came too late"),
+    devices.TerminalOrder(order_id="o1", device_id=3, order=OPEN_DOOR, within_s=2, by="office"),
     PASSWORD,
     office.OfficeState(has_password=True, password_id=2),
     office.GetOfficeState(),

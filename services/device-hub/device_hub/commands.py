@@ -1,4 +1,4 @@
-"""What other services ask of the hub: issue a token, check one, know a device."""
+"""What other services ask of the hub: issue a token, check one, know a device, let a terminal do something."""
 
 import secrets
 import time
@@ -7,7 +7,9 @@ from pydantic import ValidationError
 
 from device_hub import challenges, tokens
 from device_hub.book import entitled, refusal
+from device_hub.deeds import Deeds
 from device_hub.directory import Directory
+from device_hub.hub import Hub
 from device_hub.spent import SpentTokens
 from shared.codes import DeviceCode
 from shared.contracts.devices import (
@@ -17,10 +19,12 @@ from shared.contracts.devices import (
     Device,
     IssuedToken,
     IssueToken,
+    OrderOutcome,
     Proof,
+    TerminalOrder,
     TokenUse,
 )
-from shared.errors import Conflict, InvalidInput, NotAllowed, Unavailable
+from shared.errors import Conflict, Gone, InvalidInput, NotAllowed, Unavailable
 
 
 class TokenDesk:
@@ -112,6 +116,24 @@ class TokenDesk:
         if device is None or not device.authorised:
             raise _refused("设备未授权", "the device is not authorised")
         return device
+
+
+class OrderDesk:
+    """Hands orders to terminals, and writes down what came of each that was sent."""
+
+    def __init__(self, hub: Hub, deeds: Deeds) -> None:
+        self._hub, self._deeds = hub, deeds
+
+    async def order(self, asked: TerminalOrder) -> OrderOutcome:
+        """The terminal's answer. Raises Gone, Unavailable."""
+        sent = self._hub.order(asked)
+        try:
+            outcome = await sent
+        except (Gone, Unavailable) as error:
+            self._deeds.note(asked, OrderOutcome(ok=False, error=error.code, detail=error.en))
+            raise
+        self._deeds.note(asked, outcome)
+        return outcome
 
 
 def _refused(zh: str, en: str, number: DeviceCode = DeviceCode.PERMISSION_DENIED) -> NotAllowed:

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
 
 from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
+from shared.bus.terminals import offline
 from shared.contracts.base import now
-from shared.contracts.devices import TerminalPush
+from shared.contracts.devices import Device, OrderOutcome, TerminalOrder, TerminalPush
 
 log = structlog.get_logger("hub")
 
@@ -31,7 +32,7 @@ class Hub:
 
     def opened(self, session: Session) -> None:
         """A terminal was welcomed. Its device's earlier session, if any, is replaced."""
-        device_id = session.device.device_id
+        device_id = session.device_id
         if not self._may_stay(device_id):  # revoked between the handshake and hello
             return session.finish(Reason.REVOKED)
         earlier = self._sessions.get(device_id)
@@ -43,7 +44,7 @@ class Hub:
 
     def closed(self, session: Session) -> None:
         """A session ended; that of a replaced one changes nothing."""
-        device_id = session.device.device_id
+        device_id = session.device_id
         if self._sessions.get(device_id) is session:
             del self._sessions[device_id]
             if not self._sessions:
@@ -57,6 +58,26 @@ class Hub:
         if session is not None:
             session.push(push.text)
         return session is not None
+
+    def order(self, asked: TerminalOrder) -> Awaitable[OrderOutcome]:
+        """Let a terminal do something; its own answer. Raises Gone if it is not here, Unavailable: nothing was sent."""
+        session = self._sessions.get(asked.device_id)
+        if session is None:
+            raise offline()
+        return asyncio.shield(session.order(asked))
+
+    def holds(self, device_id: int) -> bool:
+        return device_id in self._sessions
+
+    def devices(self) -> tuple[int, ...]:
+        """Who is connected, by id."""
+        return tuple(self._sessions)
+
+    def configure(self, device: Device) -> None:
+        """Tell a connected terminal what the office wishes of it now, if that is news to it."""
+        session = self._sessions.get(device.device_id)
+        if session is not None:
+            session.configure(device)
 
     def revoke(self, device_id: int) -> None:
         """Cut a device that is no longer authorised."""

@@ -2,22 +2,34 @@
 
     terminal                                   hub
     GET /terminal, token          ──►
-    hello {versions}              ──►
-                                  ◄──          welcome {version, device, name, session, heartbeat_s, time}
-    ping {id}                     ──►
+    hello {versions, time}        ──►
+                                  ◄──          welcome {version, device, name, session, heartbeat_s, time,
+                                                 revision, config}
+    config_taken {revision}       ──►
+    ping {id, time}               ──►
                                   ◄──          pong {id, time}
+                                  ◄──          command {id, deadline, action, …}
+    ack {id, ok, error, detail}   ──►
+                                  ◄──          config {revision, config}
                                   ◄──          result, punch, … as the gateway wrote them
     bye                           ◄─►          bye {reason}, then the WebSocket closes
 
-Fields that a reader does not know are ignored. A frame that cannot be understood is answered with `error`, and the
-connection is closed: see `Close`. The catalogue of frames is in docs/terminals.md, golden ones in the tests.
+The sign of life is below these frames: the hub sends WebSocket pings, which every library answers by itself.
+
+Fields and types that a reader does not know are ignored. A frame that cannot be understood is answered with `error`,
+and the connection is closed: see `Close`. The catalogue of frames is in docs/terminals.md, golden ones in the tests.
 """
 
+import json
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, auto
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, to_json
+
+from shared.contracts.base import MAX_TOKEN
+from shared.contracts.devices import DeviceConfig, Order
 
 VERSION = 1
 MAX_FRAME = 65_536
@@ -31,6 +43,8 @@ class Close(IntEnum):
 
     BYE = 1000
     GOING_AWAY = 1001
+    DEAD = 1011
+    """a WebSocket ping was not answered; uvicorn's choice"""
     RUBBISH = 4400
     NOT_ALLOWED = 4401
     NO_COMMON_VERSION = 4406
@@ -65,18 +79,37 @@ class _Frame(BaseModel):
 
 
 class Hello(_Frame):
-    """The terminal's first frame: the versions that it speaks, and what it is, for the log."""
+    """The terminal's first frame: the versions that it speaks, what it is, for the log, and what its clock says."""
 
     type: Literal["hello"] = "hello"
     versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)]
     agent: Annotated[str, Field(max_length=128)] = ""
+    time: AwareDatetime | None = None
 
 
 class Ping(_Frame):
-    """A sign of life; `id` comes back in the pong."""
+    """The terminal asks for the time, and may tell its own; `id` comes back in the pong."""
 
     type: Literal["ping"] = "ping"
     id: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    time: AwareDatetime | None = None
+
+
+class ConfigTaken(_Frame):
+    """The terminal works by this revision of its configuration now."""
+
+    type: Literal["config_taken"] = "config_taken"
+    revision: Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Ack(_Frame):
+    """The terminal did what the command `id` says, or says why not."""
+
+    type: Literal["ack"] = "ack"
+    id: Annotated[str, Field(max_length=MAX_TOKEN)]
+    ok: bool
+    error: Annotated[str, Field(max_length=64)] = ""
+    detail: Annotated[str, Field(max_length=256)] = ""
 
 
 class Farewell(_Frame):
@@ -86,8 +119,13 @@ class Farewell(_Frame):
     reason: Annotated[str, Field(max_length=64)] = ""
 
 
-Incoming = Hello | Ping | Farewell
-_INCOMING: TypeAdapter[Incoming] = TypeAdapter(Annotated[Incoming, Field(discriminator="type")])
+class Unknown(_Frame):
+    """A frame of a type that this hub does not know: a newer terminal's."""
+
+
+_Known = Hello | Ping | ConfigTaken | Ack | Farewell
+_KNOWN: TypeAdapter[_Known] = TypeAdapter(Annotated[_Known, Field(discriminator="type")])
+Incoming = _Known | Unknown
 
 
 class _Outgoing(_Frame):
@@ -97,7 +135,7 @@ class _Outgoing(_Frame):
 
 
 class Welcome(_Outgoing):
-    """The answer to hello. From here on, pushes come and pings are due every `heartbeat_s` seconds."""
+    """The answer to hello. From here on, pushes come, and WebSocket pings every `heartbeat_s` seconds."""
 
     type: Literal["welcome"] = "welcome"
     version: int = VERSION
@@ -106,6 +144,22 @@ class Welcome(_Outgoing):
     session: str
     heartbeat_s: float
     time: AwareDatetime
+    revision: int
+    config: DeviceConfig
+
+
+class Config(_Outgoing):
+    """The office changed what it wishes of the terminal; answered with config_taken."""
+
+    type: Literal["config"] = "config"
+    revision: int
+    config: DeviceConfig
+
+
+def command_text(order_id: str, deadline: AwareDatetime, order: Order) -> str:
+    """The frame `command`: the order's own fields beside these. After `deadline`, by the hub's clock, it is void."""
+    frame = {"type": "command", "id": order_id, "deadline": deadline, **order.model_dump()}
+    return to_json(frame).decode()
 
 
 class Pong(_Outgoing):
@@ -146,20 +200,26 @@ def parse(text: str | None) -> Incoming:
     if text is None:
         raise Violation(Close.RUBBISH, "binary", "只接受文本帧", "text frames only: pictures go to the gateway")
     try:
-        return _INCOMING.validate_json(text)
+        return _KNOWN.validate_json(text)
     except ValidationError as error:
-        raise _violation(error) from None
+        first = error.errors(include_input=False, include_url=False)[0]
+        if first["type"] == "union_tag_invalid" and isinstance(_tag(text), str):
+            return Unknown()
+        raise _violation(first) from None
 
 
-def _violation(error: ValidationError) -> Violation:
-    first = error.errors(include_input=False, include_url=False)[0]
+def _tag(text: str) -> object:
+    return json.loads(text)["type"]
+
+
+def _violation(first: ErrorDetails) -> Violation:
     match first["type"]:
         case "json_invalid":
             return Violation(Close.RUBBISH, "not_json", "不是 JSON", "not JSON")
-        case "dict_type" | "union_tag_not_found":
-            return Violation(Close.RUBBISH, "no_type", "应为带 type 的对象", 'a frame is an object with a "type"')
-        case "union_tag_invalid":
-            return Violation(Close.RUBBISH, "unknown_type", "未知的 type", "unknown type")
+        case "dict_type" | "model_attributes_type" | "union_tag_not_found" | "union_tag_invalid":
+            return Violation(
+                Close.RUBBISH, "no_type", "应为带 type（文本）的对象", 'a frame is an object with a "type", a text'
+            )
     where = ".".join(map(str, first["loc"]))
     return Violation(Close.RUBBISH, "bad_field", f"字段有误: {where}", f"bad field {where}: {first['msg']}")
 

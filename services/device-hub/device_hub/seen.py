@@ -25,9 +25,15 @@ class Seen:
         self._waiting: dict[int, Sighting] = {}
 
     def note(self, session: Session) -> None:
-        """A terminal came or went just now."""
-        device_id = session.device.device_id
-        self._waiting[device_id] = Sighting(device_id=device_id, at=now(), agent=session.agent)
+        """A terminal came, went, or told something new about itself just now."""
+        device_id = session.device_id
+        self._waiting[device_id] = Sighting(
+            device_id=device_id,
+            at=now(),
+            clock_offset_ms=session.clock_offset_ms,
+            agent=session.agent,
+            config_taken=session.config_taken,
+        )
 
     async def keep(self) -> None:
         """Tell every EVERY_S, for ever; what could not be told is told next time."""

@@ -1,11 +1,15 @@
 """The device-hub as one context manager."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from nats.aio.msg import Msg
+
 from device_hub.app import Door, hub_app
-from device_hub.commands import TokenDesk
+from device_hub.commands import OrderDesk, TokenDesk
+from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.presence import Lease, PresenceKeeper
@@ -15,7 +19,17 @@ from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
 from shared.bus import Bus, connect
-from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, DeviceChanged, IssueToken, TerminalPush
+from shared.contracts.devices import (
+    CheckDevice,
+    CheckSerial,
+    CheckToken,
+    DeviceChange,
+    DeviceChanged,
+    IssueToken,
+    OrderOutcome,
+    TerminalOrder,
+    TerminalPush,
+)
 from shared.health import Health
 from shared.runtime import background, serve_http
 
@@ -23,6 +37,13 @@ FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
 LINE_S = 30
 """how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
+PATIENCE = 1.5
+"""heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
+LOOK_OVER_S = 120.0
+"""how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
+LOOK_AT_ONCE = 500
+MOST_ORDERS = 4_096
+"""orders in work in this hub; more wait their turn"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
@@ -46,19 +67,18 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         hub, directory = _wire(bus, presence, seen)
         secret = settings.token_secret.get_secret_value().encode()
         desk = TokenDesk(directory, SpentTokens(bus), secret, settings.token_ttl_s)
-        await _listen(bus, settings.instance, hub, directory, desk)
+        deeds = Deeds(bus)
+        await _listen(bus, hub, directory, desk)
+        await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds))
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
-        terms = Terms(hub.opened, hub.closed, settings.heartbeat_s)
+        terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s)
         health = _health(bus, directory)
         app = hub_app(health, Door(desk, terms, settings.max_terminals), desk.challenge)
-        async with (
-            background(directory.keep_fresh(), presence.keep(), lease.renew(), seen.keep()),
-            _own_health(health, settings),
-        ):
+        jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
+        async with background(*jobs, deeds.keep()), _own_health(health, settings):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
-            # The channel has its own pings, which terminals can answer whatever their WebSocket library does.
             async with serve_http(
                 app,
                 settings.host,
@@ -66,7 +86,9 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                 share_port=settings.share_port,
                 timeout_keep_alive=LINE_S,
                 ws_max_size=MAX_FRAME,
-                ws_ping_interval=None,
+                ws_ping_interval=settings.heartbeat_s,
+                ws_ping_timeout=PATIENCE * settings.heartbeat_s,
+                proxy_headers=False,  # nobody asks where a terminal calls from
             ) as port:
                 try:
                     yield Running(port, hub)
@@ -74,6 +96,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                     await hub.close()
             await presence.settle(LAST_PRESENCE_S)
             await seen.tell()
+            await deeds.tell()
             await lease.end()
 
 
@@ -93,25 +116,52 @@ def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Director
     def moved(session: Session, here: bool) -> None:
         seen.note(session)
         if here:
-            presence.connected(session.device.device_id, session.session_id, session.since)
+            presence.connected(session.device_id, session.session_id, session.since)
         else:
-            presence.gone(session.device.device_id)
+            presence.gone(session.device_id)
 
     directory = Directory(bus, lambda device_id: hub.revoke(device_id))
     hub = Hub(moved, directory.is_authorised)
     return hub, directory
 
 
-async def _listen(bus: Bus, hub_id: str, hub: Hub, directory: Directory, desk: TokenDesk) -> None:
-    async def push(message: TerminalPush, _: str) -> None:
-        hub.push(message)
+async def _listen(bus: Bus, hub: Hub, directory: Directory, desk: TokenDesk) -> None:
+    async def changed(event: DeviceChanged, subject: str) -> None:
+        await directory.changed(event, subject)
+        if event.change is DeviceChange.EDITED:
+            await _configure(hub, directory, event.device_id)
 
     await bus.serve(IssueToken, desk.issue)
     await bus.serve(CheckToken, desk.check)
     await bus.serve(CheckSerial, desk.check_serial)
     await bus.serve(CheckDevice, desk.check_device)
-    await bus.follow(DeviceChanged.subject, DeviceChanged, directory.changed)
+    await bus.follow(DeviceChanged.subject, DeviceChanged, changed)
+
+
+async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk) -> None:
+    async def push(message: TerminalPush, _: str) -> None:
+        hub.push(message)
+
+    async def order(message: Msg) -> OrderOutcome:
+        return await desk.order(TerminalOrder.decode(message.data))
+
     await bus.follow(TerminalPush.subject_for(hub_id, "*"), TerminalPush, push)
+    await bus.serve_at(TerminalOrder.subject_for(hub_id, "*"), order, concurrency=MOST_ORDERS)
+
+
+async def _configure(hub: Hub, directory: Directory, device_id: int) -> None:
+    if hub.holds(device_id) and (device := await directory.by_id(device_id)) is not None:
+        hub.configure(device)
+
+
+async def _look_over(hub: Hub, directory: Directory) -> None:
+    """For ever: tell terminals of changes whose news was lost, a few hundred at a time."""
+    while True:
+        await asyncio.sleep(LOOK_OVER_S)
+        for number, device_id in enumerate(hub.devices()):
+            if number % LOOK_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            await _configure(hub, directory, device_id)
 
 
 def _health(bus: Bus, directory: Directory) -> Health:

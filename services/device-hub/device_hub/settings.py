@@ -18,7 +18,7 @@ class HubSettings(Settings):
     """signs terminals' tokens; every hub of an installation shares it"""
     token_ttl_s: int = Field(default=900, ge=10, le=TOKEN_LIFE_S)
     heartbeat_s: float = Field(default=20, gt=0)
-    """how often a terminal shall send a ping, in seconds; silent for two and a half times that, it is gone"""
+    """how often each terminal is sent a WebSocket ping, in seconds; silent for two and a half times that, it is gone"""
     max_terminals: int = Field(default=18_000, ge=1)
     """connections held by this process; two thousand files below the usual hard limit of 20,000"""
 

@@ -9,9 +9,10 @@ from typing import Any
 from nats.js.errors import Error as JetStreamError
 
 from shared.bus import Bus
+from shared.bus.terminals import order
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import ContractError, now
-from shared.contracts.devices import Presence, TerminalPush
+from shared.contracts.devices import OrderOutcome, Presence, TerminalOrder, TerminalPush
 from shared.contracts.feed import FeedItem
 from shared.contracts.recognition import FaceResult, Result, SourceKind, Verdict
 
@@ -83,7 +84,7 @@ def feed_line(origin: Origin, result: Result, face: FaceResult) -> FeedItem:
 
 
 class Terminals:
-    """Pushes to terminals through the one hub that holds each."""
+    """Pushes and orders to terminals through the one hub that holds each."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -95,6 +96,10 @@ class Terminals:
         if hub:
             push = TerminalPush(device_id=device_id, text=json.dumps(message, ensure_ascii=False))
             await self._bus.publish(TerminalPush.subject_for(hub, str(device_id)), push)
+
+    async def order(self, asked: TerminalOrder) -> OrderOutcome:
+        """See shared.bus.terminals."""
+        return await order(self._bus, asked)
 
     async def _hub_of(self, device_id: int) -> str:
         hub, asked_at = self._hubs.get(device_id, ("", -HUB_KNOWN_S))

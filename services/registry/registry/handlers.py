@@ -32,6 +32,7 @@ from shared.contracts.devices import (
     AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
+    DeedsDone,
     Device,
     DeviceList,
     DeviceLog,
@@ -293,6 +294,7 @@ class Devices:
             ListHubDevices: self.listed_for_hub,
             FindHubDevices: self.found_for_hub,
             DevicesSeen: self.seen,
+            DeedsDone: self.deeds_done,
         }
 
     async def add(self, asked: AddDevice) -> IssuedSecret:
@@ -345,6 +347,9 @@ class Devices:
 
     async def seen(self, asked: DevicesSeen) -> Done:
         return await self._database.write(lambda session: devices.seen(session, asked))
+
+    async def deeds_done(self, asked: DeedsDone) -> Done:
+        return await self._database.write(lambda session: devices.deeds_done(session, asked))
 
 
 class Terminals:

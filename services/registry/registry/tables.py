@@ -315,6 +315,7 @@ class DeviceRow(Table):
     config: Mapped[str] = mapped_column(Text, default="{}")
     """a JSON DeviceConfig"""
     config_revision: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    config_taken: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(Moment)
     seen_at: Mapped[datetime | None] = mapped_column(Moment)
     clock_offset_ms: Mapped[int | None] = mapped_column(BigInteger)
@@ -343,3 +344,4 @@ class Audit(Table):
     by: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(64))
     what: Mapped[str] = mapped_column(Text)
+    detail: Mapped[str | None] = mapped_column(Text)

@@ -21,6 +21,8 @@ from shared.contracts.base import Done, now
 from shared.contracts.devices import (
     AnnounceDevice,
     CheckToken,
+    Deed,
+    DeedsDone,
     Device,
     DeviceChange,
     DeviceChanged,
@@ -37,6 +39,7 @@ from shared.contracts.devices import (
     Sighting,
     TerminalPush,
 )
+from shared.errors import Unavailable
 from tests.conftest import PASSWORDS, Broker
 
 SECRET = "0123456789abcdef" * 2
@@ -50,6 +53,9 @@ class Registry:
     devices: dict[int, Device] = field(default_factory=dict)
     secrets: dict[int, bytes] = field(default_factory=dict)
     seen: dict[int, Sighting] = field(default_factory=dict)
+    deeds: dict[str, Deed] = field(default_factory=dict)
+    away: bool = False
+    """it takes no deeds"""
     asked: int = 0
     mark: int = 0
     still: bool = False
@@ -63,6 +69,7 @@ class Registry:
         await self.bus.serve(GetDevicesMark, self._mark)
         await self.bus.serve(AnnounceDevice, self._announce)
         await self.bus.serve(DevicesSeen, self._seen)
+        await self.bus.serve(DeedsDone, self._deeds_done)
 
     async def _find(self, asked: FindHubDevices) -> HubDevices:
         self.asked += 1
@@ -88,6 +95,12 @@ class Registry:
 
     async def _seen(self, asked: DevicesSeen) -> Done:
         self.seen |= {sighting.device_id: sighting for sighting in asked.seen}
+        return Done()
+
+    async def _deeds_done(self, told: DeedsDone) -> Done:
+        if self.away:
+            raise Unavailable
+        self.deeds |= {deed.deed_id: deed for deed in told.deeds}
         return Done()
 
     def _for_hub(self, device: Device) -> HubDevice:

@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from device_hub.outbox import MAX_NEWS
+from device_hub.outbox import RULES, Kind
 from shared.testing import eventually
-from tests.integration.device_hub.conftest import Site, hear
+from tests.integration.device_hub.conftest import Site, StartHub, hear
 
+MAX_NEWS = RULES[Kind.NEWS].room
 BIG = "x" * 60_000
 PUSHES = 300
 """18 MB: more than the sockets' buffers and the outbox hold"""
@@ -63,6 +64,20 @@ async def test_cutting_a_terminal_that_never_reads_does_not_wait_for_it(site: Si
             await site.push(1, {"type": "result", "n": number, "fill": BIG})
         await site.registry.announce(1, "removed")
         await eventually(lambda: _holds(site, 0), timeout=5)
+
+
+async def test_a_terminal_that_answers_no_ping_is_gone_within_two_and_a_half_heartbeats(
+    site: Site, start_hub: StartHub
+) -> None:
+    """Its machine lives on as far as TCP can tell: a half-open link looks the same to us."""
+    async with start_hub(instance="hub-b", heartbeat_s=0.4) as quick:
+        site.running = quick
+        began = asyncio.get_running_loop().time()
+        async with mute(site) as reader:
+            await eventually(lambda: _holds(site, 0), timeout=5)
+            assert 0.9 < asyncio.get_running_loop().time() - began < 2.5
+            everything = await reader.read()
+    assert everything.endswith(b"\x03\xf3keepalive ping timeout")  # close code 1011
 
 
 async def _read_numbers(reader: asyncio.StreamReader, until: int) -> list[int]:

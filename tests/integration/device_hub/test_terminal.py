@@ -19,18 +19,20 @@ from gateway.app import create_app
 from gateway.gateway import build
 from gateway.settings import GatewaySettings
 from shared.bus import Bus
+from shared.bus.terminals import order
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import now
+from shared.contracts.devices import DeviceConfig, OpenDoor, OrderOutcome, Restart, TerminalOrder
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually
 from terminal.client import Identity, Server, Terminal
-from terminal.events import Channel, Event, Offline, Online, Punch
+from terminal.events import Channel, Configured, Event, Obeyed, Offline, Online, Punch
 from terminal.events import Result as Seen
-from terminal.simulator import Photo, Sight, SimulatedTerminal
+from terminal.simulator import Photo, Sight, SimulatedDoor, SimulatedTerminal
 from tests.conftest import PASSWORDS, Broker
 from tests.integration.device_hub.conftest import Registry, Site, StartHub
 
@@ -137,9 +139,14 @@ def _is_punch(sight: Sight, channel: Channel) -> bool:
 
 @asynccontextmanager
 async def running(identity: Identity, server: Server) -> AsyncIterator[list[Event]]:
-    """A terminal without a camera; what it hears, newest last."""
+    """A terminal without a camera; whether it is connected, newest last."""
     heard: list[Event] = []
-    async with background(Terminal(identity, server, heard.append, dice=Random(1)).run()):
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Online | Offline):
+            heard.append(event)
+
+    async with background(Terminal(identity, server, hear, dice=Random(1)).run()):
         yield heard
 
 
@@ -213,3 +220,30 @@ async def test_health_is_told_over_http(site: Site) -> None:
         await eventually(is_ready)
         assert (await http.get("/readyz")).json()["checks"] == {"broker": "ok", "devices": "ok"}
         assert (await http.get("/terminal")).status_code == 426
+
+
+async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site, server: Server) -> None:
+    door, heard = SimulatedDoor(), list[Event]()
+    site.registry.put(1, config_revision=4)
+    await site.registry.announce(1, "edited")
+    terminal = Terminal(Identity("门1", "SN1"), server, heard.append, obey=door.obey, dice=Random(1))
+    async with background(terminal.run()):
+
+        async def is_there() -> bool:
+            return await site.presence(1) is not None
+
+        await eventually(is_there)
+        opening = TerminalOrder(order_id="o1", device_id=1, order=OpenDoor(), by="office")
+        for _ in range(2):
+            assert await order(site.gateway, opening) == OrderOutcome(ok=True, detail="simulated door opened")
+        restart = TerminalOrder(device_id=1, order=Restart(), by="office")
+        assert (await order(site.gateway, restart)).error == "unsupported"
+        site.registry.put(1, config_revision=5, config=DeviceConfig(volume=11))
+        await site.registry.announce(1, "edited")
+
+        async def is_configured() -> bool:
+            return any(isinstance(e, Configured) and (e.revision, e.config["volume"]) == (5, 11) for e in heard)
+
+        await eventually(is_configured)
+    assert door.opened == 1
+    assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart"]

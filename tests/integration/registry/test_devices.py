@@ -15,6 +15,8 @@ from shared.contracts.devices import (
     AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
+    Deed,
+    DeedsDone,
     Device,
     DeviceChange,
     DeviceChanged,
@@ -241,3 +243,28 @@ async def test_when_terminals_were_seen(devices: Devices, database: Database) ->
     assert (found.seen_at, found.agent) == (sightings[0].at, "t/1")
     assert (await devices.get(GetDevice(device_id=other.device_id))).seen_at is None
     assert await database.read(lambda session: session.scalar(select(func.count(DeviceRow.id)))) == 2
+
+
+async def test_what_a_terminal_does_not_tell_stays(devices: Devices) -> None:
+    device = await added(devices, "a", "1")
+    at = datetime(2026, 3, 2, 0, 0, tzinfo=UTC)
+    for told in ({"clock_offset_ms": -250, "config_taken": 2}, {}, {"config_taken": 3}):
+        await devices.seen(DevicesSeen(seen=(Sighting(device_id=device.device_id, at=at, agent="t/1", **told),)))
+    found = await devices.get(GetDevice(device_id=device.device_id))
+    assert (found.clock_offset_ms, found.config_taken) == (-250, 3)
+
+
+async def test_deeds_are_written_down_once(devices: Devices) -> None:
+    device = await added(devices, "a", "1")
+    at = datetime(2026, 3, 2, 0, 0, 0, 500, tzinfo=UTC)
+    whose = {"device_id": device.device_id, "at": at, "by": "office"}
+    opened = Deed(deed_id="o1-done", action="open_door", done=True, detail="fire drill", **whose)
+    refused = Deed(deed_id="o2-failed", action="restart", done=False, detail="unsupported", **whose)
+    await devices.deeds_done(DeedsDone(deeds=(opened,)))
+    await asyncio.gather(*(devices.deeds_done(DeedsDone(deeds=(opened, refused))) for _ in range(4)))
+    log = (await devices.log(GetDeviceLog(device_id=device.device_id))).entries
+    assert [(e.at, e.by, e.action, e.detail) for e in log[:-1]] == [
+        (at, "office", "device restart failed", "unsupported"),
+        (at, "office", "device open_door", "fire drill"),
+    ]
+    assert (log[-1].action, log[-1].detail) == ("device added", "")

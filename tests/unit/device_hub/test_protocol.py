@@ -8,8 +8,11 @@ import pytest
 
 from device_hub.protocol import (
     FRAMES_PER_S,
+    Ack,
     Bye,
     Close,
+    Config,
+    ConfigTaken,
     Conversation,
     ErrorFrame,
     Farewell,
@@ -19,28 +22,52 @@ from device_hub.protocol import (
     Pong,
     Reason,
     State,
+    Unknown,
     Violation,
     Welcome,
+    command_text,
     parse,
 )
+from shared.contracts.devices import DeviceConfig, OpenDoor, Order, Restart, ShowMessage
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_frames.json").read_text("utf-8"))
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
 HELLO = '{"type":"hello","versions":[1]}'
 PING = '{"type":"ping"}'
+ACK = '{"type":"ack","id":"6f1c","ok":true}'
+CONFIG = DeviceConfig(greeting="早上好")
 
 
 @pytest.mark.parametrize(
     ("name", "frame"),
     [
-        ("welcome", Welcome(device=7, name="东门", session="0123456789abcdef" * 2, heartbeat_s=20, time=MOMENT)),
+        (
+            "welcome",
+            Welcome(
+                device=7,
+                name="东门",
+                session="0123456789abcdef" * 2,
+                heartbeat_s=20,
+                time=MOMENT,
+                revision=2,
+                config=CONFIG,
+            ),
+        ),
+        ("config", Config(revision=2, config=CONFIG)),
         ("pong", Pong(id=7, time=MOMENT)),
         ("bye", Bye(reason=Reason.REPLACED)),
         ("error", ErrorFrame(code="not_json", zh="不是 JSON", en="not JSON")),
     ],
 )
-def test_what_the_hub_says_is_golden(name: str, frame: Welcome | Pong | Bye | ErrorFrame) -> None:
+def test_what_the_hub_says_is_golden(name: str, frame: Welcome | Config | Pong | Bye | ErrorFrame) -> None:
     assert frame.text() == GOLDEN["to_terminal"][name]
+
+
+@pytest.mark.parametrize(
+    "order", [OpenDoor(reason="访客"), ShowMessage(zh="你好", en="hello"), Restart()], ids=lambda order: order.action
+)
+def test_what_the_hub_orders_is_golden(order: Order) -> None:
+    assert command_text("6f1c", MOMENT, order) == GOLDEN["to_terminal"][order.action]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +77,12 @@ def test_what_the_hub_says_is_golden(name: str, frame: Welcome | Pong | Bye | Er
         ("hello of a newer terminal", Hello(versions=(1, 2), agent="x")),
         ("shortest hello", Hello(versions=(1,))),
         ("ping", Ping(id=7)),
+        ("hello with the time", Hello(versions=(1,), time=MOMENT)),
+        ("ping with the time", Ping(id=8, time=MOMENT)),
+        ("config_taken", ConfigTaken(revision=2)),
+        ("ack", Ack(id="6f1c", ok=True)),
+        ("ack that refuses", Ack(id="6f1c", ok=False, error="unsupported", detail="no display")),
+        ("type of a newer terminal", Unknown()),
         ("shortest ping", Ping()),
         ("bye", Farewell(reason="restart")),
     ],
@@ -74,10 +107,19 @@ def test_what_a_terminal_says_is_golden(name: str, message: Incoming) -> None:
         ('"hello"', "no_type"),
         ("{}", "no_type"),
         ('{"Type":"ping"}', "no_type"),
-        ('{"type":7}', "unknown_type"),
-        ('{"type":null}', "unknown_type"),
-        ('{"type":"result"}', "unknown_type"),
-        ('{"type":"welcome"}', "unknown_type"),
+        ('{"type":7}', "no_type"),
+        ('{"type":null}', "no_type"),
+        ('{"type":["ping"]}', "no_type"),
+        ('{"type":"ping","time":"yesterday"}', "bad_field"),
+        ('{"type":"ping","time":"2026-01-02T03:04:05"}', "bad_field"),
+        ('{"type":"ack","id":"a"}', "bad_field"),
+        ('{"type":"ack","id":7,"ok":true}', "bad_field"),
+        ('{"type":"ack","id":"a","ok":1}', "bad_field"),
+        (json.dumps({"type": "ack", "id": "x" * 65, "ok": True}), "bad_field"),
+        (json.dumps({"type": "ack", "id": "x", "ok": True, "detail": "x" * 257}), "bad_field"),
+        ('{"type":"config_taken"}', "bad_field"),
+        ('{"type":"config_taken","revision":-1}', "bad_field"),
+        ('{"type":"config_taken","revision":2147483648}', "bad_field"),
         ('{"type":"hello"}', "bad_field"),
         ('{"type":"hello","versions":[]}', "bad_field"),
         ('{"type":"hello","versions":1}', "bad_field"),
@@ -113,6 +155,14 @@ def test_a_conversation_from_hello_to_bye() -> None:
     assert talk.state is State.OVER
 
 
+@pytest.mark.parametrize("kind", ["result", "welcome", "battery", ""])
+def test_types_that_the_hub_does_not_know_are_ignored(kind: str) -> None:
+    talk = Conversation()
+    talk.receive(HELLO, 1.0)
+    assert talk.receive(json.dumps({"type": kind, "n": 1}), 1.0) == Unknown()
+    assert talk.receive(PING, 1.0) == Ping()
+
+
 def test_a_terminal_may_leave_before_hello() -> None:
     talk = Conversation()
     assert talk.receive('{"type":"bye"}', 0.0) == Farewell()
@@ -123,6 +173,8 @@ def test_a_terminal_may_leave_before_hello() -> None:
     ("frames", "close", "code"),
     [
         ([PING], Close.RUBBISH, "out_of_order"),
+        ([ACK], Close.RUBBISH, "out_of_order"),
+        (['{"type":"battery"}'], Close.RUBBISH, "out_of_order"),
         ([HELLO, HELLO], Close.RUBBISH, "out_of_order"),
         (['{"type":"hello","versions":[2,3]}'], Close.NO_COMMON_VERSION, "version"),
         ([HELLO, "rubbish"], Close.RUBBISH, "not_json"),

@@ -21,13 +21,16 @@ from shared.contracts.devices import (
     GetDeviceLog,
     IssuedSecret,
     ListDevices,
+    OpenDoor,
+    OrderOutcome,
     Proof,
     RemoveDevice,
     RenewSecret,
     SuspendDevice,
+    TerminalOrder,
 )
 from shared.contracts.people import FindStudents
-from shared.errors import Conflict, InvalidInput
+from shared.errors import Conflict, Gone, InvalidInput, Unavailable
 from shared.security import make_ticket
 
 LIST = "/office/devices"
@@ -35,6 +38,7 @@ BY = "office"
 ROWS = 100
 LOG = 50
 TEXT = 64
+REASON = 128
 WALL_S = 90 * 86_400
 """How long a hall's screen may show the wall with one link, in seconds: a school term."""
 
@@ -49,6 +53,7 @@ def device_pages() -> APIRouter:
     router.add_api_route("/{device_id}", edit, methods=["POST"])
     router.add_api_route("/{device_id}/authorise", authorise, methods=["POST"])
     router.add_api_route("/{device_id}/suspend", suspend, methods=["POST"])
+    router.add_api_route("/{device_id}/open", open_door, methods=["POST"])
     router.add_api_route("/{device_id}/secret", renew_secret, methods=["POST"])
     router.add_api_route("/{device_id}/remove", remove_page, methods=["GET"])
     router.add_api_route("/{device_id}/remove", remove, methods=["POST"])
@@ -125,6 +130,7 @@ async def _one(
     typed: Mapping[str, str] | None = None,
     problem: str = "",
     secret: str = "",
+    order_problem: str = "",
 ) -> Response:
     log = await site.gateway.bus.ask(GetDeviceLog(device_id=device.device_id, limit=LOG))
     students = await site.gateway.bus.ask(FindStudents(limit=1))
@@ -137,6 +143,7 @@ async def _one(
         known=students.classes,
         log=log.entries,
         problem=problem,
+        order_problem=order_problem,
         secret=secret,
     )
 
@@ -210,6 +217,23 @@ async def suspend(request: Request, site: TheSite, device_id: int, form: PostedF
     """Let it in no more; a live connection is cut."""
     device = await site.gateway.bus.ask(SuspendDevice(device_id=device_id, by=BY))
     return site.redirect(LIST, Flash(site.words(request)("devices.suspended", name=device.name)))
+
+
+async def open_door(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Open its door now; says what the terminal answered."""
+    device, words = await _device(site, device_id), site.words(request)
+    wish = OpenDoor(reason=form.get("reason", "").strip()[:REASON])
+    try:
+        outcome = await site.gateway.terminals.order(TerminalOrder(device_id=device_id, order=wish, by=BY))
+    except (Gone, Unavailable) as error:
+        return await _one(request, site, device, 409, order_problem=words.of(error))
+    if not outcome.ok:
+        return await _one(request, site, device, 409, order_problem=words("devices.refused", why=_why(outcome)))
+    return site.redirect(f"{LIST}/{device_id}", Flash(words("devices.opened", name=device.name)))
+
+
+def _why(outcome: OrderOutcome) -> str:
+    return outcome.detail or outcome.error
 
 
 async def remove_page(request: Request, site: TheSite, device_id: int) -> Response:

@@ -5,11 +5,11 @@ import secrets
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
-from registry.store.events import announce, audit
+from registry.store.events import announce, audit, enter
 from registry.tables import Audit, DeviceRow
 from shared.contracts.base import Done, now
 from shared.contracts.devices import (
@@ -18,6 +18,7 @@ from shared.contracts.devices import (
     AddDevices,
     AnnounceDevice,
     AuthoriseDevice,
+    DeedsDone,
     Device,
     DeviceChange,
     DeviceChanged,
@@ -48,6 +49,8 @@ from shared.contracts.devices import (
 from shared.errors import Conflict, NotAllowed, NotFound
 from shared.security import Vault
 
+DEEDS = "deeds"
+"""consumer name of the inbox: each deed is written down once"""
 ITSELF = "terminal"
 """who announces, in the log"""
 SECRET_BYTES = 32
@@ -282,7 +285,9 @@ async def log(session: AsyncSession, asked: GetDeviceLog) -> DeviceLog:
     """Newest first."""
     wanted = select(Audit).where(Audit.what == _subject(asked.device_id)).order_by(Audit.id.desc())
     rows = await session.scalars(wanted.limit(asked.limit))
-    return DeviceLog(entries=tuple(LogEntry(at=row.at, by=row.by, action=row.action) for row in rows))
+    return DeviceLog(
+        entries=tuple(LogEntry(at=row.at, by=row.by, action=row.action, detail=row.detail or "") for row in rows)
+    )
 
 
 def as_device(row: DeviceRow) -> Device:
@@ -298,6 +303,7 @@ def as_device(row: DeviceRow) -> Device:
         classes=tuple(json.loads(row.classes)),
         config=DeviceConfig.model_validate_json(row.config),
         config_revision=row.config_revision,
+        config_taken=row.config_taken,
         created_at=row.created_at,
         seen_at=row.seen_at,
         clock_offset_ms=row.clock_offset_ms,
@@ -365,9 +371,9 @@ async def mark(session: AsyncSession) -> DevicesMark:
 
 
 async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
-    """One statement for all of them."""
+    """One statement for all of them. What a terminal did not tell stays as it was."""
     rows: list[dict[str, Any]] = [
-        {"key": s.device_id, "seen_at": s.at, "clock_offset_ms": s.clock_offset_ms, "agent": s.agent}
+        {"key": s.device_id, "at": s.at, "ahead": s.clock_offset_ms, "bears": s.agent, "takes": s.config_taken}
         for s in asked.seen
         if is_row_id(s.device_id)
     ]
@@ -377,8 +383,30 @@ async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
             update(DeviceRow)
             .where(DeviceRow.id == bindparam("key"))
             .values(
-                seen_at=bindparam("seen_at"), clock_offset_ms=bindparam("clock_offset_ms"), agent=bindparam("agent")
+                seen_at=bindparam("at"),
+                clock_offset_ms=func.coalesce(bindparam("ahead"), DeviceRow.clock_offset_ms),
+                agent=bindparam("bears"),
+                config_taken=func.coalesce(bindparam("takes"), DeviceRow.config_taken),
             ),
             rows,
         )
+    return Done()
+
+
+async def deeds_done(session: AsyncSession, asked: DeedsDone) -> Done:
+    """Into the log of each terminal, at the time it was done; a deed that is told again is there already."""
+    known = set(await enter(session, DEEDS, [deed.deed_id for deed in asked.deeds]))
+    rows = [
+        {
+            "at": deed.at,
+            "by": deed.by,
+            "action": f"device {deed.action}{'' if deed.done else ' failed'}",
+            "what": _subject(deed.device_id),
+            "detail": deed.detail,
+        }
+        for deed in asked.deeds
+        if deed.deed_id not in known
+    ]
+    if rows:
+        await session.execute(insert(Audit), rows)
     return Done()

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import NOBODY, Answer, Enrolled, StudentForm
 from gateway.settings import GatewaySettings
+from shared.contracts.devices import OrderOutcome, TerminalOrder
 from shared.health import Health
 from tests.unit.gateway.baidu.vision_double import IndexesDouble, VisionDouble
 from tests.unit.gateway.pages.registry_double import ZONE, RegistryDouble
@@ -44,6 +45,20 @@ class RecognitionDouble:
 
     async def wait_until_searchable(self, revision: int) -> bool:
         return self.searchable
+
+
+class TerminalsDouble:
+    """Answers orders as the test put it there; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.answer: OrderOutcome | Exception = OrderOutcome(ok=True)
+        self.ordered: list[TerminalOrder] = []
+
+    async def order(self, asked: TerminalOrder) -> OrderOutcome:
+        self.ordered.append(asked)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
 
 class FeedDouble:
@@ -84,6 +99,7 @@ class GatewayDouble:
         self.zone = ZONE
         self.bus = self.registry = RegistryDouble()
         self.recognition = RecognitionDouble(self.registry)
+        self.terminals = TerminalsDouble()
         self.feed = FeedDouble()
         self.frames, self.indexes = VisionDouble(), IndexesDouble()
         self.face_api = FaceApi.build(

@@ -58,6 +58,7 @@ class RegistryDouble:
         self.photos: dict[int, bytes] = {}
         self.punches: list[PunchRow] = []
         self.devices: dict[int, Device] = {}
+        self.device_log = (LogEntry(at=datetime.now(UTC), by="office", action="device added"),)
         self.revision = 0
         self.is_away = False
         self._answers: dict[type, Callable[[Any], Any]] = {
@@ -211,7 +212,7 @@ class RegistryDouble:
         return self._change(command.device_id, **{name: getattr(command, name) for name in fields})
 
     def _device_log(self, command: GetDeviceLog) -> DeviceLog:
-        return DeviceLog(entries=(LogEntry(at=datetime.now(UTC), by="office", action="device added"),))
+        return DeviceLog(entries=self.device_log)
 
     def _remove_device(self, command: RemoveDevice) -> Done:
         if self.devices.pop(command.device_id, None) is None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from shared.contracts.devices import AddDevice, DeviceState, Proof
+from shared.contracts.devices import AddDevice, DeviceState, LogEntry, OpenDoor, OrderOutcome, Proof
 from shared.contracts.people import Gender, Person
+from shared.errors import Gone, RollcallError, Unavailable
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form
 from tests.unit.gateway.pages.gateway_double import SECRET, GatewayDouble
@@ -259,3 +260,62 @@ async def test_markup_in_the_registry_is_only_text(office: httpx.AsyncClient, ga
         assert "<script>alert" not in text
         assert "<img src=x>" not in text
         assert "<b>门" not in text
+
+
+async def test_the_office_opens_a_door(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
+    page = f"/office/devices/{device.device_id}"
+    answer = await post_form(office, page, f"{page}/open", reason="访客")
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+    assert "门已打开" in (await office.get(page)).text
+    [asked] = gateway.terminals.ordered
+    assert (asked.device_id, asked.order, asked.by) == (device.device_id, OpenDoor(reason="访客"), "office")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Gone("终端不在线", "offline"), "终端不在线"),
+        (Unavailable("终端没有回答", "no answer"), "终端没有回答"),
+        (OrderOutcome(ok=False, error="failed", detail="relay is stuck"), "relay is stuck"),
+        (OrderOutcome(ok=False, error="unsupported"), "unsupported"),
+    ],
+)
+async def test_a_door_that_did_not_open_is_said(
+    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+) -> None:
+    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
+    gateway.terminals.answer = outcome
+    page = f"/office/devices/{device.device_id}"
+    answer = await post_form(office, page, f"{page}/open")
+    assert answer.status_code == 409
+    assert words in answer.text
+    assert "门已打开" not in answer.text
+
+
+async def test_a_terminal_that_waits_has_no_door_to_open(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = gateway.registry.add_waiting_device("东门", "E-1")
+    assert "/open" not in (await office.get(f"/office/devices/{device.device_id}")).text
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"), [(None, "没有报告"), (3, "终端已采用"), (2, "终端仍在使用 2")], ids=["unsaid", "same", "older"]
+)
+async def test_wished_and_taken_configuration_are_shown(
+    office: httpx.AsyncClient, gateway: GatewayDouble, taken: int | None, words: str
+) -> None:
+    device = gateway.registry.add_waiting_device("东门", "E-1")
+    gateway.registry.devices[device.device_id] = device.model_copy(update={"config_revision": 3, "config_taken": taken})
+    assert words in (await office.get(f"/office/devices/{device.device_id}")).text
+
+
+async def test_what_a_terminal_was_told_stands_in_its_log(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = gateway.registry.add_waiting_device("东门", "E-1")
+    at = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    gateway.registry.device_log = (
+        LogEntry(at=at, by="office", action="device open_door", detail="访客"),
+        LogEntry(at=at, by="command line", action="device show_message failed", detail="unsupported"),
+    )
+    text = (await office.get(f"/office/devices/{device.device_id}")).text
+    for words in ("开门", "访客", "显示消息 · 未完成", "unsupported", "command line"):
+        assert words in text
