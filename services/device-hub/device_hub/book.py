@@ -8,7 +8,7 @@ from shared.errors import DeviceRefused
 
 
 class Book:
-    """Devices by id, by name and by serial number. Kept packed: 0.8 KiB each, and every hub has all of them."""
+    """Devices by id, by name and by serial number. Kept packed: 0.5 KiB each, and every hub has all of them."""
 
     def __init__(self) -> None:
         self._by_id: dict[int, HubDevice] = {}
