@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 
 import httpx
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from shared.baidu.client import Cloud, CloudSettings, open_cloud
 from shared.baidu.limits import State
 from shared.errors import CloudAway, CloudRefused, RollcallError, Unavailable
+from shared.testing import eventually
 from tests.recorded_cloud import RecordedCloud, recorded_cloud
 
 PICTURE = b"\xff\xd8 any picture \xff\xd9"
@@ -182,11 +183,11 @@ async def test_the_circuit_opens_rests_and_tries_once(service: RecordedCloud) ->
             await cloud.search(PICTURE, "g", threshold=80, within=WITHIN)
         assert service.calls["detect"] == 3
         assert service.calls["search"] == 0
-        await becomes(lambda: cloud.state is State.HALF_OPEN)
+        await ready_to_probe(cloud)
         with pytest.raises(CloudAway):
             await cloud.detect(PICTURE, within=WITHIN)
         assert service.calls["detect"] == 4, "one probe, and its failure opens again"
-        await becomes(lambda: cloud.state is State.HALF_OPEN)
+        await ready_to_probe(cloud)
         await asyncio.gather(*(quietly(cloud.detect(PICTURE, within=WITHIN)) for _ in range(5)))
         assert cloud.state is State.CLOSED
 
@@ -242,10 +243,11 @@ async def test_no_secret_is_logged_or_shown(
     assert "cloud away" in shown
 
 
-async def becomes(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
+async def ready_to_probe(cloud: Cloud) -> None:
+    async def is_half_open() -> bool:
+        return cloud.state is State.HALF_OPEN
+
+    await eventually(is_half_open, 5, "the circuit lets a probe through")
 
 
 async def quietly(call: Awaitable[object]) -> None:
