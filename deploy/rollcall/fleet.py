@@ -24,15 +24,9 @@ from rollcall.office import BY, bus_of, need_running
 from rollcall.running import Running
 from shared.bus import Bus, connect
 from shared.bus.topology import PRESENCE
-from shared.contracts.devices import (
-    MAX_BULK,
-    AddDevices,
-    IssuedSecrets,
-    NewDevice,
-    Presence,
-    RemoveDevices,
-    TerminalPush,
-)
+from shared.contracts.devices import MAX_BULK, AddDevices, IssuedSecrets, NewDevice, RemoveDevices
+from shared.contracts.hubs import Presence
+from shared.contracts.terminals import TerminalPush
 from shared.errors import Unavailable
 from shared.evaluation.plots import Curve, lines
 from shared.runtime import background

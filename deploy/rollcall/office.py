@@ -19,14 +19,13 @@ from shared.contracts.devices import (
     FindDevice,
     IssuedSecret,
     ListDevices,
-    OpenDoor,
     Proof,
     RemoveDevice,
     RenewSecret,
     SuspendDevice,
-    TerminalOrder,
 )
 from shared.contracts.office import Password, SetPassword
+from shared.contracts.terminals import OpenDoor, TerminalOrder
 from shared.errors import Conflict, NotFound
 
 BY = "command line"

@@ -9,7 +9,8 @@ from nats.js.errors import KeyNotFoundError
 from shared.bus.bus import Bus
 from shared.bus.topology import HUBS, PRESENCE
 from shared.contracts.base import ContractError, Message
-from shared.contracts.devices import HubLease, OrderOutcome, Presence, TerminalOrder
+from shared.contracts.hubs import HubLease, Presence
+from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, Nobody, Unavailable
 
 ON_THE_WAY_S = 1.0

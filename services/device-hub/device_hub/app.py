@@ -15,7 +15,8 @@ from starlette.websockets import WebSocket
 from device_hub.commands import TokenDesk
 from device_hub.session import Session, Terms
 from shared.codes import DeviceCode
-from shared.contracts.devices import CheckToken, Device
+from shared.contracts.devices import Device
+from shared.contracts.terminals import CheckToken
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
 

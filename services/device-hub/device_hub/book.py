@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from shared.codes import DeviceCode
-from shared.contracts.devices import Device, DeviceState, HubDevice
+from shared.contracts.devices import Device, DeviceState
+from shared.contracts.hubs import HubDevice
 from shared.errors import DeviceRefused
 
 

@@ -12,17 +12,15 @@ from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.spent import SpentTokens
 from shared.codes import DeviceCode
-from shared.contracts.devices import (
+from shared.contracts.devices import Device, Proof, TokenUse
+from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
     CheckToken,
-    Device,
     IssuedToken,
     IssueToken,
     OrderOutcome,
-    Proof,
     TerminalOrder,
-    TokenUse,
 )
 from shared.errors import Conflict, Gone, InvalidInput, NotAllowed, Unavailable
 

@@ -6,7 +6,8 @@ import structlog
 
 from shared.bus import Bus
 from shared.contracts.base import now
-from shared.contracts.devices import Deed, DeedsDone, OpenDoor, Order, OrderOutcome, TerminalOrder
+from shared.contracts.hubs import Deed, DeedsDone
+from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TerminalOrder
 from shared.errors import RollcallError
 
 AT_ONCE = 500

@@ -10,16 +10,8 @@ import structlog
 from device_hub.book import Book
 from shared.bus import Bus
 from shared.contracts.base import ContractError
-from shared.contracts.devices import (
-    AnnounceDevice,
-    Device,
-    DeviceChange,
-    DeviceChanged,
-    FindHubDevices,
-    GetDevicesMark,
-    HubDevice,
-    ListHubDevices,
-)
+from shared.contracts.devices import Device, DeviceChange, DeviceChanged
+from shared.contracts.hubs import AnnounceDevice, FindHubDevices, GetDevicesMark, HubDevice, ListHubDevices
 from shared.errors import Failed, RollcallError, Unavailable
 
 REFRESH_S: Final = 30.0

@@ -11,7 +11,8 @@ from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
 from shared.bus.terminals import offline
 from shared.contracts.base import now
-from shared.contracts.devices import Device, OrderOutcome, TerminalOrder, TerminalPush
+from shared.contracts.devices import Device
+from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
 
 log = structlog.get_logger("hub")
 

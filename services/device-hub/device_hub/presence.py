@@ -17,7 +17,7 @@ from nats.js.kv import KeyValue
 from shared.bus import Bus
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import ContractError
-from shared.contracts.devices import HubLease, Presence
+from shared.contracts.hubs import HubLease, Presence
 
 BATCH = 64
 """keys in work at once, all different"""

@@ -29,7 +29,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 from pydantic_core import ErrorDetails, to_json
 
 from shared.contracts.base import MAX_TOKEN
-from shared.contracts.devices import DeviceConfig, Order
+from shared.contracts.devices import DeviceConfig
+from shared.contracts.terminals import Order
 
 VERSION = 1
 MAX_FRAME = 65_536

@@ -7,7 +7,7 @@ import structlog
 from device_hub.session import Session
 from shared.bus import Bus
 from shared.contracts.base import now
-from shared.contracts.devices import DevicesSeen, Sighting
+from shared.contracts.hubs import DevicesSeen, Sighting
 from shared.errors import RollcallError
 
 EVERY_S = 10.0

@@ -19,12 +19,11 @@ from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
 from shared.bus import Bus, connect
-from shared.contracts.devices import (
+from shared.contracts.devices import DeviceChange, DeviceChanged
+from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
     CheckToken,
-    DeviceChange,
-    DeviceChanged,
     IssueToken,
     OrderOutcome,
     TerminalOrder,

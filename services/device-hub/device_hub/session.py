@@ -29,7 +29,8 @@ from device_hub.protocol import (
     command_text,
 )
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device, OrderOutcome, TerminalOrder
+from shared.contracts.devices import Device
+from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
 
 HELLO_S = 10.0

@@ -12,9 +12,10 @@ from shared.bus import Bus
 from shared.bus.terminals import order
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import ContractError, now
-from shared.contracts.devices import OrderOutcome, Presence, TerminalOrder, TerminalPush
 from shared.contracts.feed import FeedItem
+from shared.contracts.hubs import Presence
 from shared.contracts.recognition import FaceResult, Result, SourceKind, Verdict
+from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
 
 STRANGER_EVERY_S = 3.0
 """A stranger who stays in view is one line on the wall every so often, not one a frame."""

@@ -23,8 +23,8 @@ from gateway.answers import result_message
 from gateway.feed import punch_item
 from gateway.reporting import Origin
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import CheckToken, device_source
 from shared.contracts.recognition import Frame, Result, SourceKind, Verdict, Want, frame_of_event
+from shared.contracts.terminals import CheckToken, device_source
 from shared.errors import InvalidInput, NotAllowed, RollcallError, Unavailable
 from shared.vision.picture import PictureError, inspect
 

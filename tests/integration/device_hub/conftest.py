@@ -18,27 +18,22 @@ from device_hub.settings import HubSettings
 from shared.bus import Bus
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import Done, now
-from shared.contracts.devices import (
+from shared.contracts.devices import Device, DeviceChange, DeviceChanged, DeviceState
+from shared.contracts.hubs import (
     AnnounceDevice,
-    CheckToken,
     Deed,
     DeedsDone,
-    Device,
-    DeviceChange,
-    DeviceChanged,
     DevicesMark,
     DevicesSeen,
-    DeviceState,
     FindHubDevices,
     GetDevicesMark,
     HubDevice,
     HubDevices,
-    IssueToken,
     ListHubDevices,
     Presence,
     Sighting,
-    TerminalPush,
 )
+from shared.contracts.terminals import CheckToken, IssueToken, TerminalPush
 from shared.errors import Unavailable
 from tests.conftest import PASSWORDS, Broker
 

@@ -16,7 +16,9 @@ from device_hub.challenges import issue
 from shared.bus import Bus
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import now
-from shared.contracts.devices import CheckDevice, DeviceState, IssueToken, Presence, Proof, TerminalPush
+from shared.contracts.devices import DeviceState, Proof
+from shared.contracts.hubs import Presence
+from shared.contracts.terminals import CheckDevice, IssueToken, TerminalPush
 from shared.errors import NotAllowed
 from shared.testing import eventually
 from terminal.fleet import SENT_AT, Fleet, Squad

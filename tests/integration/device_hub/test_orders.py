@@ -14,16 +14,9 @@ from device_hub.session import MAX_ORDERS
 from shared.bus.terminals import order
 from shared.bus.topology import LEASE_S
 from shared.contracts.base import now
-from shared.contracts.devices import (
-    Device,
-    DeviceConfig,
-    OpenDoor,
-    Order,
-    OrderOutcome,
-    Presence,
-    ShowMessage,
-    TerminalOrder,
-)
+from shared.contracts.devices import Device, DeviceConfig
+from shared.contracts.hubs import Presence
+from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, ShowMessage, TerminalOrder
 from shared.errors import Gone, Unavailable
 from shared.testing import eventually
 from tests.integration.device_hub.conftest import Site, StartHub, hear

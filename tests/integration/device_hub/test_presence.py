@@ -5,7 +5,7 @@ from nats.js.errors import Error as JetStreamError
 from shared.bus import Bus
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import HubLease, Presence
+from shared.contracts.hubs import HubLease, Presence
 from shared.testing import eventually
 from tests.conftest import Broker
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, hear

@@ -23,9 +23,10 @@ from shared.bus.terminals import order
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceConfig, OpenDoor, OrderOutcome, Restart, TerminalOrder
+from shared.contracts.devices import DeviceConfig
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
+from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually

@@ -9,7 +9,8 @@ from websockets.exceptions import InvalidStatus
 
 from device_hub.tokens import Claims, issue
 from shared.bus.topology import SPENT
-from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, IssueToken, Proof, TokenUse
+from shared.contracts.devices import Proof, TokenUse
+from shared.contracts.terminals import CheckDevice, CheckSerial, CheckToken, IssueToken
 from shared.errors import DeviceRefused, NotAllowed, Unavailable
 from shared.testing import eventually
 from tests.conftest import Broker

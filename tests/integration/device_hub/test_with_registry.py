@@ -14,12 +14,12 @@ from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
     DeviceState,
-    IssueToken,
     ListDevices,
     Proof,
     RemoveDevice,
     SuspendDevice,
 )
+from shared.contracts.terminals import IssueToken
 from shared.errors import DeviceRefused
 from shared.testing import eventually
 from tests.conftest import PASSWORDS, Broker

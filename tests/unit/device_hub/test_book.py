@@ -4,7 +4,8 @@ import pytest
 
 from device_hub.book import Book, entitled
 from shared.contracts.base import now
-from shared.contracts.devices import Device, DeviceConfig, DeviceState, HubDevice, HubDevices
+from shared.contracts.devices import Device, DeviceConfig, DeviceState
+from shared.contracts.hubs import HubDevice, HubDevices
 from shared.errors import DeviceRefused
 
 

@@ -28,7 +28,8 @@ from device_hub.protocol import (
     command_text,
     parse,
 )
-from shared.contracts.devices import DeviceConfig, OpenDoor, Order, Restart, ShowMessage
+from shared.contracts.devices import DeviceConfig
+from shared.contracts.terminals import OpenDoor, Order, Restart, ShowMessage
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_frames.json").read_text("utf-8"))
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)

@@ -21,15 +21,13 @@ from shared.contracts.devices import (
     GetDeviceLog,
     IssuedSecret,
     ListDevices,
-    OpenDoor,
-    OrderOutcome,
     Proof,
     RemoveDevice,
     RenewSecret,
     SuspendDevice,
-    TerminalOrder,
 )
 from shared.contracts.people import FindStudents
+from shared.contracts.terminals import OpenDoor, OrderOutcome, TerminalOrder
 from shared.errors import Conflict, Gone, InvalidInput, Unavailable
 from shared.security import make_ticket
 

@@ -7,7 +7,8 @@ from gateway.terminal_api.reading import Sent
 from gateway.terminal_api.refusals import refused
 from shared.bus import Bus
 from shared.codes import DeviceCode
-from shared.contracts.devices import CheckDevice, CheckSerial, CheckToken, Device, IssueToken
+from shared.contracts.devices import Device
+from shared.contracts.terminals import CheckDevice, CheckSerial, CheckToken, IssueToken
 
 
 class Callers:

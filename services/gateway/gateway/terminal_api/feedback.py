@@ -12,7 +12,8 @@ from shared.bus import Bus
 from shared.codes import DeviceCode
 from shared.contracts.attendance import GetLastPunch, PunchReport, ReportPunches, ReportState
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device, device_source
+from shared.contracts.devices import Device
+from shared.contracts.terminals import device_source
 
 
 class Feedback:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import NOBODY, Answer, Enrolled, StudentForm
 from gateway.settings import GatewaySettings
-from shared.contracts.devices import OrderOutcome, TerminalOrder
+from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.health import Health
 from tests.unit.gateway.baidu.vision_double import IndexesDouble, VisionDouble
 from tests.unit.gateway.pages.registry_double import ZONE, RegistryDouble

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from shared.contracts.devices import AddDevice, DeviceState, LogEntry, OpenDoor, OrderOutcome, Proof
+from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof
 from shared.contracts.people import Gender, Person
+from shared.contracts.terminals import OpenDoor, OrderOutcome
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form

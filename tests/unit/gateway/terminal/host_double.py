@@ -21,19 +21,11 @@ from shared.contracts.attendance import (
     ReportState,
 )
 from shared.contracts.base import Command, Message, now
-from shared.contracts.devices import (
-    CheckDevice,
-    CheckSerial,
-    CheckToken,
-    Device,
-    DeviceState,
-    IssuedToken,
-    IssueToken,
-    Proof,
-)
+from shared.contracts.devices import Device, DeviceState, Proof
 from shared.contracts.people import Gender, GetPhoto, GetStudent, Person, Photo, StudentRow
 from shared.contracts.recognition import FaceResult
 from shared.contracts.roster import GetRoster, RosterPage
+from shared.contracts.terminals import CheckDevice, CheckSerial, CheckToken, IssuedToken, IssueToken
 from shared.errors import DeviceRefused, NotAllowed, NotFound
 from tests.unit.gateway.baidu.vision_double import VisionDouble, a_face
 from tests.unit.gateway.pages.gateway_double import SECRET
