@@ -20,12 +20,14 @@ from shared.contracts import (
     devices,
     feed,
     gallery,
+    hubs,
     library,
     moving,
     office,
     people,
     recognition,
     roster,
+    terminals,
 )
 from shared.contracts.base import Command, ContractError, Done, Event, Message, Signal
 
@@ -123,13 +125,11 @@ DEVICE = devices.Device(
     clock_offset_ms=-250,
     agent="t/1",
 )
-FOR_HUB = devices.HubDevice.of(DEVICE, b"s" * 8)
-SEEN = devices.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1", config_taken=1)
+FOR_HUB = hubs.HubDevice.of(DEVICE, b"s" * 8)
+SEEN = hubs.Sighting(device_id=3, at=AT, clock_offset_ms=-250, agent="t/1", config_taken=1)
 ENTRY = devices.LogEntry(at=AT, by="office", action="device open_door failed", detail="late")
-DEED = devices.Deed(
-    deed_id="o1-done", device_id=3, at=AT, by="office", action="open_door", done=True, detail="fire drill"
-)
-OPEN_DOOR = devices.OpenDoor(seconds=2.5, reason="fire drill")
+DEED = hubs.Deed(deed_id="o1-done", device_id=3, at=AT, by="office", action="open_door", done=True, detail="fire drill")
+OPEN_DOOR = terminals.OpenDoor(seconds=2.5, reason="fire drill")
 PUNCH = {"identified_event": "f-0", "punch_id": 5, "person": ADA, "place": "东门", "source": "device-3"}
 RECORDED = attendance.AttendanceRecorded(**FACT, **PUNCH, captured_at=AT)
 REPEATED = attendance.AttendanceRepeated(**FACT, **PUNCH, first_at=AT, captured_at=AT)
@@ -304,23 +304,23 @@ SAMPLES: list[Message] = [
     CONFIG,
     devices.AddDevice(name="东门", sn="SN-1", proof=devices.Proof.SECRET, by="office"),
     devices.IssuedSecret(device=DEVICE, secret=SecretStr("s" * 64)),
-    devices.AnnounceDevice(name="东门", sn="SN-1"),
+    hubs.AnnounceDevice(name="东门", sn="SN-1"),
     devices.AuthoriseDevice(device_id=3, proof=devices.Proof.SECRET, by="office"),
     devices.SuspendDevice(device_id=3, by="office"),
     devices.RenewSecret(device_id=3, by="office"),
     devices.EditDevice(device_id=3, name="东门", place="一号楼", classes=("三年二班",), config=CONFIG, by="office"),
     devices.GetDevice(device_id=3),
-    devices.HubDevices.of([FOR_HUB]),
-    devices.DevicesMark(mark=9),
-    devices.GetDevicesMark(),
+    hubs.HubDevices.of([FOR_HUB]),
+    hubs.DevicesMark(mark=9),
+    hubs.GetDevicesMark(),
     devices.NewDevice(name="东门", sn="SN-1"),
     devices.AddDevices(devices=(devices.NewDevice(name="东门", sn="SN-1"),), by="office"),
     devices.IssuedSecrets(ids=(3,), secrets=("s" * 64,)),
     devices.RemoveDevices(ids=(3,), by="office"),
-    devices.ListHubDevices(after=3, limit=10),
-    devices.FindHubDevices(device_id=3),
+    hubs.ListHubDevices(after=3, limit=10),
+    hubs.FindHubDevices(device_id=3),
     SEEN,
-    devices.DevicesSeen(seen=(SEEN,)),
+    hubs.DevicesSeen(seen=(SEEN,)),
     ENTRY,
     devices.DeviceLog(entries=(ENTRY,)),
     devices.GetDeviceLog(device_id=3, limit=10),
@@ -329,23 +329,23 @@ SAMPLES: list[Message] = [
     devices.ListDevices(text="门", state=devices.DeviceState.PENDING, offset=0, limit=10),
     devices.FindDevice(name="东门", sn="SN-1"),
     devices.DeviceChanged(**FACT, device_id=3, change=devices.DeviceChange.ADDED, by="office"),
-    devices.IssuedToken(token="a" * 40, expires_in=900),
-    devices.IssueToken(name="东门", sn="SN-1", challenge="c" * 56, answer="a" * 64),
-    devices.CheckToken(token="a" * 40, spend=True),
-    devices.CheckSerial(name="东门", sn="SN-1"),
-    devices.CheckDevice(device_id=3),
-    devices.Presence(hub="h1", session="s1", since=AT),
-    devices.HubLease(hub="h1", terminals=2),
-    devices.TerminalPush(device_id=3, text="{}"),
+    terminals.IssuedToken(token="a" * 40, expires_in=900),
+    terminals.IssueToken(name="东门", sn="SN-1", challenge="c" * 56, answer="a" * 64),
+    terminals.CheckToken(token="a" * 40, spend=True),
+    terminals.CheckSerial(name="东门", sn="SN-1"),
+    terminals.CheckDevice(device_id=3),
+    hubs.Presence(hub="h1", session="s1", since=AT),
+    hubs.HubLease(hub="h1", terminals=2),
+    terminals.TerminalPush(device_id=3, text="{}"),
     DEED,
-    devices.DeedsDone(deeds=(DEED,)),
+    hubs.DeedsDone(deeds=(DEED,)),
     OPEN_DOOR,
-    devices.ShowMessage(zh="你好", en="hello", seconds=5),
-    devices.Restart(),
-    devices.ReloadConfig(),
-    devices.UpdateFaces(),
-    devices.OrderOutcome(ok=False, error="late", detail="it came too late"),
-    devices.TerminalOrder(order_id="o1", device_id=3, order=OPEN_DOOR, within_s=2, by="office"),
+    terminals.ShowMessage(zh="你好", en="hello", seconds=5),
+    terminals.Restart(),
+    terminals.ReloadConfig(),
+    terminals.UpdateFaces(),
+    terminals.OrderOutcome(ok=False, error="late", detail="it came too late"),
+    terminals.TerminalOrder(order_id="o1", device_id=3, order=OPEN_DOOR, within_s=2, by="office"),
     PASSWORD,
     office.OfficeState(has_password=True, password_id=2),
     office.GetOfficeState(),
