@@ -30,6 +30,11 @@ class Book:
         known = self._by_id.get(device_id)
         return known is not None and known.authorised
 
+    def config_revision(self, device_id: int) -> int | None:
+        """None for a device that is not known."""
+        known = self._by_id.get(device_id)
+        return None if known is None else known.config_revision
+
     def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """Those that bear this name or this serial number: none, one or two."""
         found = (self._by_name.get(name), self._by_sn.get(sn))

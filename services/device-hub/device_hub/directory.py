@@ -72,6 +72,10 @@ class Directory:
         """What the copy says, now."""
         return self._book.is_authorised(device_id)
 
+    def config_revision(self, device_id: int) -> int | None:
+        """The revision of its configuration that the copy knows."""
+        return self._book.config_revision(device_id)
+
     async def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """The devices that bear this name or serial number. Only an exact, authorised match is taken from the copy
         without asking; a refusal is worth a question. Raises Unavailable if nobody knows."""

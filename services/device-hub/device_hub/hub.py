@@ -67,8 +67,10 @@ class Hub:
             raise offline()
         return asyncio.shield(session.order(asked))
 
-    def holds(self, device_id: int) -> bool:
-        return device_id in self._sessions
+    def takes(self, device_id: int, revision: int | None) -> bool:
+        """Whether this revision of its configuration would be news to a terminal that is here."""
+        session = self._sessions.get(device_id)
+        return session is not None and session.config_revision != revision
 
     def devices(self) -> tuple[int, ...]:
         """Who is connected, by id."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from nats.aio.msg import Msg
 
-from device_hub.app import Door, hub_app
+from device_hub.app import Door
 from device_hub.commands import OrderDesk, TokenDesk
 from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.presence import Lease, PresenceKeeper
-from device_hub.protocol import MAX_FRAME
 from device_hub.seen import Seen
 from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
@@ -30,14 +29,12 @@ from shared.contracts.terminals import (
     TerminalPush,
 )
 from shared.health import Health
-from shared.runtime import background, serve_http
+from shared.runtime import background, listen, serve_http
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-LINE_S = 30
-"""how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
-PATIENCE = 1.5
-"""heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
+BACKLOG = 4_096
+"""connections that wait in the kernel's queue to be accepted: as many as Linux allows if not told otherwise"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 500
@@ -73,24 +70,15 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         bus.on_reconnect(directory.refresh)
         terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s)
         health = _health(bus, directory)
-        app = hub_app(health, Door(desk, terms, settings.max_terminals), desk.challenge)
+        door = Door(desk, terms, settings.max_terminals, health)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
         async with background(*jobs, deeds.keep()), _own_health(health, settings):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
-            async with serve_http(
-                app,
-                settings.host,
-                settings.port,
-                share_port=settings.share_port,
-                timeout_keep_alive=LINE_S,
-                ws_max_size=MAX_FRAME,
-                ws_ping_interval=settings.heartbeat_s,
-                ws_ping_timeout=PATIENCE * settings.heartbeat_s,
-                proxy_headers=False,  # nobody asks where a terminal calls from
-            ) as port:
+            listener = listen(settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
+            async with door.receiving(listener):
                 try:
-                    yield Running(port, hub)
+                    yield Running(int(listener.getsockname()[1]), hub)
                 finally:
                     await hub.close()
             await presence.settle(LAST_PRESENCE_S)
@@ -149,7 +137,8 @@ async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk) -> None
 
 
 async def _configure(hub: Hub, directory: Directory, device_id: int) -> None:
-    if hub.holds(device_id) and (device := await directory.by_id(device_id)) is not None:
+    revision = directory.config_revision(device_id)
+    if hub.takes(device_id, revision) and (device := await directory.by_id(device_id)) is not None:
         hub.configure(device)
 
 
