@@ -5,16 +5,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-import structlog
-
+from device_hub.comings import Comings
 from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
 from shared.bus.terminals import offline
 from shared.contracts.base import now
 from shared.contracts.devices import Device
 from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
-
-log = structlog.get_logger("hub")
 
 Moved = Callable[[Session, bool], None]
 """Told that a device's session is now this one (True), or that this one was its last (False)."""
@@ -27,6 +24,7 @@ class Hub:
         self._moved, self._may_stay = moved, may_stay
         self._sessions: dict[int, Session] = {}
         self._emptied = asyncio.Event()
+        self._log = Comings()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -40,7 +38,7 @@ class Hub:
         self._sessions[device_id] = session
         if earlier is not None:
             earlier.finish(Reason.REPLACED)
-        log.info("terminal connected", device=device_id, replaced=earlier is not None)
+        self._log.tell("terminal connected", device=device_id, replaced=earlier is not None)
         return self._moved(session, True)
 
     def closed(self, session: Session) -> None:
@@ -50,7 +48,8 @@ class Hub:
             del self._sessions[device_id]
             if not self._sessions:
                 self._emptied.set()
-            log.info("terminal gone", device=device_id, after_s=round((now() - session.since) / timedelta(seconds=1)))
+            after_s = round((now() - session.since) / timedelta(seconds=1))
+            self._log.tell("terminal gone", device=device_id, after_s=after_s)
             self._moved(session, False)
 
     def push(self, push: TerminalPush) -> bool:

@@ -6,7 +6,9 @@ after every reconnect. One worker, because a put and a delete of the same key mu
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from datetime import datetime
+from itertools import islice
 
 import structlog
 from nats.errors import Error as NatsError
@@ -20,7 +22,10 @@ from shared.contracts.base import ContractError
 from shared.contracts.hubs import HubLease, Presence
 
 BATCH = 64
-"""keys in work at once, all different"""
+"""keys looked up or deleted at once, all different"""
+PUTS = 256
+"""entries written at once. The broker is asked for one answer, to the last: it takes what one connection says in its
+order, and an answer to each would cost ten times as much as the entry"""
 RETRY_S = 0.5
 
 WRONG_LAST_SEQUENCE = 10_071
@@ -36,9 +41,10 @@ class PresenceKeeper:
 
     def __init__(self, bus: Bus, hub_id: str) -> None:
         self._bus, self._hub_id = bus, hub_id
-        self._wanted: dict[int, Presence] = {}
+        self._wanted: dict[int, tuple[str, datetime]] = {}
+        """session and since when"""
         self._unsaid: dict[int, bool] = {}
-        self._revisions: dict[int, int] = {}
+        """whether it is news of this hub's, or to be compared with what is there"""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -48,7 +54,7 @@ class PresenceKeeper:
 
     def connected(self, device_id: int, session_id: str, since: datetime) -> None:
         """The terminal is here: from now on its entry names this hub."""
-        self._wanted[device_id] = Presence(hub=self._hub_id, session=session_id, since=since)
+        self._wanted[device_id] = session_id, since
         self._note(device_id, fresh=True)
 
     def gone(self, device_id: int) -> None:
@@ -58,7 +64,6 @@ class PresenceKeeper:
 
     async def repeat(self) -> None:
         """Check all entries again: the broker was away, perhaps its memory is empty."""
-        self._revisions.clear()
         for device_id in self._wanted:
             self._note(device_id, fresh=False)
 
@@ -89,38 +94,61 @@ class PresenceKeeper:
 
     async def _say_some(self, bucket: KeyValue) -> bool:
         """One batch; False if the broker did not take all of it."""
-        batch = {device_id: self._unsaid.pop(device_id) for device_id in list(self._unsaid)[:BATCH]}
-        said = await asyncio.gather(*(self._say(bucket, *each) for each in batch.items()))
-        for (device_id, fresh), done in zip(batch.items(), said, strict=True):
-            if not done:
-                self._note(device_id, fresh=fresh)
+        batch = dict(islice(self._unsaid.items(), PUTS))
+        puts = {key: fresh for key, fresh in batch.items() if fresh and key in self._wanted}
+        others = dict(islice(((key, fresh) for key, fresh in batch.items() if key not in puts), BATCH))
+        for device_id in (*puts, *others):
+            del self._unsaid[device_id]
+        done = dict.fromkeys(puts, await self._put_all(bucket, puts))
+        said = await asyncio.gather(*(self._say(bucket, *each) for each in others.items()))
+        done |= zip(others, said, strict=True)
+        for device_id in (key for key, well in done.items() if not well):
+            self._note(device_id, fresh=batch[device_id])
         if not self._unsaid:
             self._work.clear()
             self._idle.set()
-        return all(said)
+        return all(done.values())
+
+    async def _put_all(self, bucket: KeyValue, device_ids: Collection[int]) -> bool:
+        """New entries; False if the broker may not have taken all of them."""
+        try:
+            last: tuple[int, Presence] | None = None
+            for device_id in device_ids:
+                if (entry := self._presence(device_id)) is None:  # it left while the others were told
+                    continue
+                if last is not None:
+                    await self._bus.publish(f"$KV.{PRESENCE}.{last[0]}", last[1])
+                last = device_id, entry
+            if last is not None:
+                await bucket.put(str(last[0]), last[1].encode())
+        except BROKER_TROUBLE as error:
+            log.warning("presence not said", terminals=len(device_ids), reason=repr(error))
+            return False
+        return True
+
+    def _presence(self, device_id: int) -> Presence | None:
+        wanted = self._wanted.get(device_id)
+        return None if wanted is None else Presence(hub=self._hub_id, session=wanted[0], since=wanted[1])
 
     async def _say(self, bucket: KeyValue, device_id: int, fresh: bool) -> bool:
-        wanted, revision = self._wanted.get(device_id), self._revisions.pop(device_id, 0)
+        wanted = self._presence(device_id)
         try:
             if wanted is None:
-                await self._remove(bucket, device_id, revision)
+                await self._remove(bucket, device_id)
             elif fresh or not _is_newer(await _entry(bucket, device_id), wanted):
-                self._revisions[device_id] = await bucket.put(str(device_id), wanted.encode())
+                await bucket.put(str(device_id), wanted.encode())
         except BROKER_TROUBLE as error:
             log.warning("presence not said", device=device_id, reason=repr(error))
             return False
         return True
 
-    async def _remove(self, bucket: KeyValue, device_id: int, revision: int) -> None:
-        """Delete the entry if it is this hub's. The revision that was put says so; where it is not known (the put
-        was not answered, the broker restarted), the entry itself does."""
-        if not revision:
-            entry = await _entry(bucket, device_id)
-            revision = entry.revision or 0 if entry is not None and self._is_ours(entry) else 0
-        if not revision:
+    async def _remove(self, bucket: KeyValue, device_id: int) -> None:
+        """Delete the entry if it is this hub's."""
+        entry = await _entry(bucket, device_id)
+        if entry is None or not self._is_ours(entry):
             return
         try:
-            await bucket.delete(str(device_id), last=revision)
+            await bucket.delete(str(device_id), last=entry.revision)
         except BadRequestError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:
                 raise
