@@ -40,7 +40,7 @@ class Head:
 
 
 def read_head(text: bytes) -> Head:
-    """A request up to its empty line. Raises BadHead; a body is refused, so that nobody takes it for another request."""
+    """A request up to its empty line. Raises BadHead; one with a body is refused, lest that be taken for the next."""
     first, *lines = text.decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or not words[1].startswith("/") or words[2] != "HTTP/1.1":

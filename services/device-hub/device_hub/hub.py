@@ -10,7 +10,7 @@ from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
 from shared.bus.terminals import offline
 from shared.contracts.base import now
-from shared.contracts.devices import Device
+from shared.contracts.devices import DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
 
 Moved = Callable[[Session, bool], None]
@@ -75,11 +75,11 @@ class Hub:
         """Who is connected, by id."""
         return tuple(self._sessions)
 
-    def configure(self, device: Device) -> None:
+    def configure(self, device_id: int, revision: int, config: DeviceConfig) -> None:
         """Tell a connected terminal what the office wishes of it now, if that is news to it."""
-        session = self._sessions.get(device.device_id)
+        session = self._sessions.get(device_id)
         if session is not None:
-            session.configure(device)
+            session.configure(revision, config)
 
     def revoke(self, device_id: int) -> None:
         """Cut a device that is no longer authorised."""

@@ -63,7 +63,7 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._over:
-            return
+            return None
         if self._reader is not None:
             return self._hear(data)
         self._words += data
@@ -81,7 +81,7 @@ class Line(asyncio.Protocol):
     def say(self, answer: bytes, *, last: bool = False) -> None:
         """Answer the request; the next one may come, unless this is the last."""
         if not self.is_open:
-            return
+            return None
         self._write(answer)
         if last:
             return self._end()
@@ -211,7 +211,7 @@ class Line(asyncio.Protocol):
 
 
 class Hearts:
-    """The lines that are WebSockets, so arranged that each has its turn four times a heartbeat, and never all at once."""
+    """The lines that are WebSockets, so arranged that each has its turn four times a heartbeat, never all at once."""
 
     STEP_S: Final = 0.05
     TURNS: Final = 4

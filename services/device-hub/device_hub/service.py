@@ -18,7 +18,7 @@ from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
 from shared.bus import Bus, connect
-from shared.contracts.devices import DeviceChange, DeviceChanged
+from shared.contracts.devices import DeviceChange, DeviceChanged, DevicesConfigured
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -37,7 +37,8 @@ BACKLOG = 4_096
 """connections that wait in the kernel's queue to be accepted: as many as Linux allows if not told otherwise"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
-LOOK_AT_ONCE = 500
+LOOK_AT_ONCE = 100
+"""terminals that are told of their configuration before others have their turn"""
 MOST_ORDERS = 4_096
 """orders in work in this hub; more wait their turn"""
 LAST_PRESENCE_S = 2.0
@@ -118,11 +119,19 @@ async def _listen(bus: Bus, hub: Hub, directory: Directory, desk: TokenDesk) -> 
         if event.change is DeviceChange.EDITED:
             await _configure(hub, directory, event.device_id)
 
+    async def configured(event: DevicesConfigured, _: str) -> None:
+        """Many at a time: paced, so that other terminals have their turns."""
+        for number, (device_id, revision) in enumerate(directory.configured(event).items()):
+            if number % LOOK_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            hub.configure(device_id, revision, event.config)
+
     await bus.serve(IssueToken, desk.issue)
     await bus.serve(CheckToken, desk.check)
     await bus.serve(CheckSerial, desk.check_serial)
     await bus.serve(CheckDevice, desk.check_device)
     await bus.follow(DeviceChanged.subject, DeviceChanged, changed)
+    await bus.follow(DevicesConfigured.subject, DevicesConfigured, configured)
 
 
 async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk) -> None:
@@ -139,7 +148,7 @@ async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk) -> None
 async def _configure(hub: Hub, directory: Directory, device_id: int) -> None:
     revision = directory.config_revision(device_id)
     if hub.takes(device_id, revision) and (device := await directory.by_id(device_id)) is not None:
-        hub.configure(device)
+        hub.configure(device_id, device.config_revision, device.config)
 
 
 async def _look_over(hub: Hub, directory: Directory) -> None:

@@ -29,7 +29,7 @@ from device_hub.protocol import (
     command_text,
 )
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device
+from shared.contracts.devices import Device, DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
 
@@ -135,11 +135,11 @@ class Session:
         """Put news into the outbox."""
         self._send(Kind.NEWS, text)
 
-    def configure(self, device: Device) -> None:
-        """What the office says of the device now; the terminal hears of it if that is another configuration."""
-        if device.config_revision != self.config_revision:
-            self.config_revision = device.config_revision
-            self._send(Kind.CONFIG, Config(revision=device.config_revision, config=device.config).text())
+    def configure(self, revision: int, config: DeviceConfig) -> None:
+        """What the office wishes now; the terminal hears of it if that is another revision than it heard of last."""
+        if revision != self.config_revision:
+            self.config_revision = revision
+            self._send(Kind.CONFIG, Config(revision=revision, config=config).text())
 
     def finish(self, reason: Reason) -> None:
         """Say bye and end, within LAST_WORD_S, whether the terminal listens or not."""

@@ -21,7 +21,8 @@ from shared.contracts.hubs import Presence
 from shared.contracts.terminals import CheckDevice, IssueToken, TerminalPush
 from shared.errors import NotAllowed
 from shared.testing import eventually
-from terminal.fleet import SENT_AT, Fleet, Squad
+from terminal.fleet import Fleet, Squad
+from terminal.simulated import SENT_AT
 from tests.conftest import Broker, free_port
 from tests.integration.device_hub.conftest import SECRET as HUB_SECRET
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, greet

@@ -14,11 +14,13 @@ from shared.contracts.devices import (
     AddDevice,
     AddDevices,
     AuthoriseDevice,
+    ConfigureDevices,
     Device,
     DeviceChange,
     DeviceChanged,
     DeviceConfig,
     DeviceMode,
+    DevicesConfigured,
     DeviceState,
     EditDevice,
     FindDevice,
@@ -222,6 +224,27 @@ async def test_many_are_removed_at_once(devices: Devices) -> None:
     issued = await devices.add_many(many(("a", "1"), ("b", "2"), ("c", "3")))
     await devices.remove_many(RemoveDevices(ids=(*issued.ids[:2], 2**40, 999), by="cli"))
     assert [d.name for d in (await devices.listed(ListDevices())).devices] == ["c"]
+
+
+async def test_many_are_configured_at_once_and_all_is_told(devices: Devices, database: Database) -> None:
+    issued = await devices.add_many(many(("a", "1"), ("b", "2"), ("c", "3")))
+    one, two, three = issued.ids
+    await devices.configure_many(ConfigureDevices(ids=(one,), config=DeviceConfig(volume=9), by="cli"))
+    wished = DeviceConfig(volume=11, greeting="早")
+    await devices.configure_many(ConfigureDevices(ids=(one, two, 2**40, 999), config=wished, by="cli"))
+    found = {d.device_id: d for d in (await devices.listed(ListDevices())).devices}
+    assert [(found[i].config, found[i].config_revision) for i in (one, two)] == [(wished, 2), (wished, 1)]
+    assert found[three].config_revision == 0
+    bodies = await database.read(
+        lambda s: s.scalars(select(Outbox.body).where(Outbox.subject == DevicesConfigured.subject))
+    )
+    event = [DevicesConfigured.decode(body) for body in bodies][-1]
+    assert (dict(zip(event.ids, event.revisions, strict=True)), event.config) == ({one: 2, two: 1}, wished)
+
+
+async def test_nobody_configured_is_no_news(devices: Devices, database: Database) -> None:
+    await devices.configure_many(ConfigureDevices(ids=(999,), config=DeviceConfig(), by="cli"))
+    assert list(await database.read(lambda s: s.scalars(select(Outbox.body)))) == []
 
 
 async def test_the_mark_moves_with_every_change(devices: Devices) -> None:

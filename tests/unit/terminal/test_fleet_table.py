@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from rollcall.fleet import Moment, Usage, failures, percentiles, share
+from rollcall.fleet_figures import Moment, Usage, failures, percentiles, share
 from shared.evaluation.plots import Curve, lines
 
 NOTHING = Usage(0, 0)

@@ -17,12 +17,14 @@ from shared.contracts.devices import (
     AddDevice,
     AddDevices,
     AuthoriseDevice,
+    ConfigureDevices,
     Device,
     DeviceChange,
     DeviceChanged,
     DeviceConfig,
     DeviceList,
     DeviceLog,
+    DevicesConfigured,
     DeviceState,
     EditDevice,
     FindDevice,
@@ -89,6 +91,24 @@ async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
     """One entry in the log for all, and one event."""
     await session.execute(delete(DeviceRow).where(DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])))
     await _tell_many(session, f"removed {len(asked.ids)} devices", asked.by)
+    return Done()
+
+
+async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done:
+    """One entry in the log for all, and one event that says everything."""
+    these = DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])
+    # The revision first: MySQL computes what stands further right from what stands further left.
+    await session.execute(
+        update(DeviceRow)
+        .where(these)
+        .values(config_revision=DeviceRow.config_revision + 1, config=asked.config.model_dump_json())
+        .execution_options(synchronize_session=False)
+    )
+    rows = (await session.execute(select(DeviceRow.id, DeviceRow.config_revision).where(these))).all()
+    await audit(session, asked.by, "devices configured", f"{len(rows)} devices")
+    if rows:
+        ids, revisions = zip(*((row.id, row.config_revision) for row in rows), strict=True)
+        await announce(session, DevicesConfigured(ids=ids, revisions=revisions, config=asked.config, by=asked.by))
     return Done()
 
 
