@@ -4,6 +4,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -67,7 +68,7 @@ async def _phases(site: trials.Site, options: FleetOptions) -> list[Finding]:
             *([trials.push(site, options.pushes, seconds)] if options.pushes else []),
             *([trials.open_doors(site, options.orders, seconds)] if options.orders else []),
         )
-        findings += sum(found, [])
+        findings += chain.from_iterable(found)
     if options.fps:
         click.echo("frames")
         findings += await trials.show_frames(site, options.fps, seconds)
@@ -95,16 +96,18 @@ async def _ramp(crowd: Crowd, options: FleetOptions) -> list[Finding]:
 
 async def _hold(site: trials.Site, options: FleetOptions) -> list[Finding]:
     crowd, empty = site.crowd, site.crowd.history[0].hubs
+    await asyncio.sleep(options.seconds / 3)  # the registry is still told who came
     calm = crowd.moment()
-    await asyncio.sleep(options.seconds)
+    await asyncio.sleep(options.seconds * 2 / 3)
     held, echoes = crowd.moment(), crowd.new_phase()
     kept = {"online": held.online, "lost": crowd.dropped, "s": options.seconds}
     broker = usage([site.running.broker_pid]).rss_kib
     shares = {whose: share(calm, held, whose) for whose in ("hubs", "fleet")}
+    idle = ", ".join(f"{each:.1%}" for each in shares.values())
     return [
         Finding("held", f"online after {options.seconds:.0f} s", f"{held.online:,}, lost {crowd.dropped:,}", kept),
         memory("memory", "memory per terminal: hubs, fleet", empty, held),
         Finding("broker", "memory of nats-server", f"{broker // 1024} MiB", {"kib": broker}),
-        Finding("idle", "of one core while idle: hubs, fleet", f"{shares['hubs']}, {shares['fleet']}", shares),
+        Finding("idle", "of one core while idle: hubs, fleet", idle, shares),
         times("echo", "ping to pong", echoes.echo),
     ]

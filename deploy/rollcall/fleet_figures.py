@@ -93,10 +93,10 @@ def failures(failed: Counter[str]) -> str:
     return ", ".join(f"{reason}: {count:,}" for reason, count in failed.most_common()) or "none"
 
 
-def share(first: Moment, last: Moment, whose: str) -> str:
+def share(first: Moment, last: Moment, whose: str) -> float:
     """The part of one core that was used between two moments."""
     used = getattr(last, whose).cpu_s - getattr(first, whose).cpu_s
-    return f"{used / max(0.001, last.at - first.at) * 100:.1f} %"
+    return float(used / max(0.001, last.at - first.at))
 
 
 def times(key: str, what: str, milliseconds: Sequence[float]) -> Finding:

@@ -1,4 +1,4 @@
-"""What `rollcall fleet` does to a fleet that is there: results, orders, a new configuration, frames, kill -9 of hubs."""
+"""What `rollcall fleet` does to a fleet: results, orders, a new configuration, frames, kill -9 of every hub."""
 
 import asyncio
 import json
@@ -141,10 +141,8 @@ async def show_frames(site: Site, fps: float, seconds: float) -> list[Finding]:
     shown = [Shown() for _ in range(count)]
     async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
         jobs = [
-            show(
-                http, server, Identity(name_of(n + 1), *site.terminals[n]), photos[n % len(photos)], count / fps, tally
-            )
-            for n, tally in enumerate(shown)
+            show(http, server, Identity(name_of(n), *terminal), photos[n % len(photos)], count / fps, tally)
+            for n, (terminal, tally) in enumerate(zip(site.terminals, shown, strict=False), start=1)
         ]
         tasks = [asyncio.create_task(job) for job in jobs]
         await asyncio.sleep(seconds)

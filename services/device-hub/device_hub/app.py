@@ -115,7 +115,10 @@ class Door:
             return self._spawn(self._tell_health(line, request))
         if not request.wants_websocket:
             explained = _explained("this is a WebSocket: see docs/terminals.md", challenge=self._desk.challenge())
-            return line.say(answer(426, explained, upgrade="websocket"))
+            last = request.has("connection", "close")
+            return line.say(
+                answer(426, explained, upgrade="websocket", connection="close" if last else "keep-alive"), last=last
+            )
         return self._spawn(self._let_in(line, request))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

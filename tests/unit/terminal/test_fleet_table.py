@@ -21,7 +21,7 @@ def test_failures_most_frequent_first() -> None:
 
 def test_share_of_a_core() -> None:
     first, last = Moment(10, 5, Usage(2, 0), NOTHING), Moment(20, 5, Usage(3, 0), NOTHING)
-    assert (share(first, last, "hubs"), share(first, last, "fleet")) == ("10.0 %", "0.0 %")
+    assert (share(first, last, "hubs"), share(first, last, "fleet")) == (0.1, 0)
 
 
 def test_lines_end_at_the_right_and_near_the_top() -> None:
