@@ -63,6 +63,10 @@ class Reader:
         self._parts: list[tuple[Opcode, bytes]] | None = None
         """of a message that comes in several frames; None almost always"""
 
+    def is_lone_pong(self, data: bytes) -> bool:
+        """Whether this is an empty pong and nothing else: all that most terminals ever say."""
+        return len(data) == 6 and data[0] == 0x8A and data[1] == _MASKED and not self._left
+
     def read(self, data: bytes) -> Iterator[Message]:
         """The messages that are whole now. Raises Broken; nothing may be read after that."""
         data = self._left + data
@@ -141,7 +145,8 @@ def frame(opcode: Opcode, data: bytes) -> bytes:
 
 def close_frame(code: int, reason: str = "") -> bytes:
     """`reason` is cut to what a frame may hold."""
-    return frame(Opcode.CLOSE, code.to_bytes(2) + reason.encode()[: MAX_CONTROL - 2])
+    words = reason.encode()[: MAX_CONTROL - 2].decode(errors="ignore")  # no half letters
+    return frame(Opcode.CLOSE, code.to_bytes(2) + words.encode())
 
 
 PING: Final = frame(Opcode.PING, b"")
