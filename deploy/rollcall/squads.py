@@ -27,7 +27,7 @@ PER_SOURCE = 8_000
 """terminals from one source address: it has 28,000 ports, and those of lost connections rest for a minute"""
 LONGEST_WAIT_S = 300.0
 """for the whole fleet to be somewhere; then the run goes on with those that are"""
-TRIES = 5
+TRIES = 10
 """to register a thousand"""
 
 

@@ -12,6 +12,8 @@ from device_hub.heads import END, MAX_HEAD
 from device_hub.protocol import MAX_FRAME, Close
 from device_hub.session import LAST_WORD_S, Session
 
+FIRST_WORD_S: Final = 10.0
+"""how long a connection may say nothing"""
 LINE_S: Final = 30.0
 """how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
 PATIENCE: Final = 1.5
@@ -59,7 +61,7 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.end_within(LINE_S)
+        self.end_within(FIRST_WORD_S)
 
     def data_received(self, data: bytes) -> None:
         if self._over:

@@ -26,6 +26,8 @@ BATCH = 64
 PUTS = 256
 """entries written at once. The broker is asked for one answer, to the last: it takes what one connection says in its
 order, and an answer to each would cost ten times as much as the entry"""
+FORMER, FORMER_PAUSE_S = 16, 0.25
+"""keys of a former life that are looked at together, and the pause before: 1 % of a core"""
 RETRY_S = 0.5
 
 WRONG_LAST_SEQUENCE = 10_071
@@ -45,6 +47,8 @@ class PresenceKeeper:
         """session and since when"""
         self._unsaid: dict[int, bool] = {}
         """whether it is news of this hub's, or to be compared with what is there"""
+        self._former: list[int] = []
+        """keys that may be of a former life of this hub"""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,12 +89,14 @@ class PresenceKeeper:
         """Bring the bucket up to date for as long as this runs."""
         bucket = await self._bus.js.key_value(PRESENCE)
         with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
-            await self._review_former_life()
+            await self._find_former_life()
         while True:
-            await self._work.wait()
-            if self._bus.is_connected and await self._say_some(bucket):
-                continue
-            await asyncio.sleep(RETRY_S)
+            if self._former and not self._unsaid:
+                await self._review_former_life()
+            else:
+                await self._work.wait()
+            if self._unsaid and not (self._bus.is_connected and await self._say_some(bucket)):
+                await asyncio.sleep(RETRY_S)
 
     async def _say_some(self, bucket: KeyValue) -> bool:
         """One batch; False if the broker did not take all of it."""
@@ -154,15 +160,21 @@ class PresenceKeeper:
                 raise
             # Another hub has written it since: the terminal is there now.
 
-    async def _review_former_life(self) -> None:
+    async def _find_former_life(self) -> None:
         """A hub that was killed left its entries behind; if it comes back under the same id, nobody else would
-        know that they are void. So every key is looked at once; those of other hubs are left alone."""
+        know that they are void. So every key is looked at once; those of other hubs are left alone. There is no hurry:
+        whom such an entry leads here is told that the terminal is offline."""
         prefix = f"$KV.{PRESENCE}."
         info = await self._bus.js.stream_info(f"KV_{PRESENCE}", subjects_filter=f"{prefix}>")
-        for subject in info.state.subjects or ():
-            key = subject.removeprefix(prefix)
-            if key.isdigit() and int(key) not in self._wanted:
-                self._note(int(key), fresh=True)
+        keys = (subject.removeprefix(prefix) for subject in info.state.subjects or ())
+        self._former.extend(int(key) for key in keys if key.isdigit())
+
+    async def _review_former_life(self) -> None:
+        """A few keys, now and then, while there is nothing else to say: the fleet comes back just then."""
+        await asyncio.sleep(FORMER_PAUSE_S)
+        for _ in range(min(FORMER, len(self._former))):
+            if (device_id := self._former.pop()) not in self._wanted:
+                self._note(device_id, fresh=True)
 
     def _is_ours(self, entry: KeyValue.Entry) -> bool:
         presence = _read(entry)

@@ -39,7 +39,7 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(MESSAGES, st.lists(st.integers(0, 200), max_size=12))
 def test_what_the_library_sends_is_read_however_it_is_cut(
     messages: list[tuple[Theirs, list[bytes]]], sizes: list[int]
@@ -53,7 +53,7 @@ def test_what_the_library_sends_is_read_however_it_is_cut(
     assert read == [(opcode.value, b"".join(parts)) for opcode, parts in messages]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=400), st.lists(st.integers(0, 50), max_size=8))
 def test_rubbish_is_refused_or_waited_for_and_never_crashes(rubbish: bytes, sizes: list[int]) -> None:
     reader, kept = Reader(LONGEST), 0
