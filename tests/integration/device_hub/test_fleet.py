@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,11 +15,12 @@ from websockets.exceptions import InvalidStatus
 
 from device_hub.challenges import issue
 from shared.bus import Bus
+from shared.bus.terminals import order
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceState, Proof
+from shared.contracts.devices import DeviceConfig, DevicesConfigured, DeviceState, Proof
 from shared.contracts.hubs import Presence
-from shared.contracts.terminals import CheckDevice, IssueToken, TerminalPush
+from shared.contracts.terminals import CheckDevice, IssueToken, OpenDoor, TerminalOrder, TerminalPush
 from shared.errors import NotAllowed
 from shared.testing import eventually
 from terminal.fleet import Fleet, Squad
@@ -116,6 +118,32 @@ async def test_a_fleets_hearts_beat(registry: Registry, start_hub: StartHub) -> 
 
             await eventually(lived, 10, "five lived for ten heartbeats")
             assert fleet.tally.dropped == 0
+
+
+async def test_a_fleet_obeys_and_takes_its_configuration_over(site: Site) -> None:
+    squad = Squad(hub=f"ws://127.0.0.1:{site.running.port}", terminals=enlist(site.registry, 5))
+    async with running_fleet(squad) as fleet:
+        await eventually(online(fleet, 5, 5), 10, "five are online")
+        await eventually(lambda: _present(site, FIRST), 5, "everybody knows of it")
+        asked = TerminalOrder(device_id=FIRST, order=OpenDoor(), by="test")
+        assert (await order(site.gateway, asked)).ok
+        ids = tuple(range(FIRST, FIRST + 5))
+        began = time.monotonic()
+        await site.registry.bus.record(
+            DevicesConfigured(ids=ids, revisions=(1,) * 5, config=DeviceConfig(volume=1), by="test")
+        )
+
+        async def all_taken() -> bool:
+            return fleet.tally.taken == 5
+
+        await eventually(all_taken, 5, "all have taken it over")
+        report = fleet.tally.report()
+    assert (report.obeyed, report.taken, report.dropped) == (1, 5, 0)
+    assert began < report.taken_at < time.monotonic()
+
+
+async def _present(site: Site, device_id: int) -> bool:
+    return await site.presence(device_id) is not None
 
 
 async def test_devices_in_bulk_are_read_together(site: Site) -> None:
