@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -41,32 +41,37 @@ class Door:
         self._inside: set[Line] = set()
         """let in, or about to be"""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._room, self._empty = asyncio.Event(), asyncio.Event()
+        self._room, self._places, self._empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._room.set()
 
     # ---- accepting
 
     @asynccontextmanager
-    async def receiving(self, listener: socket.socket) -> AsyncIterator[None]:
-        """Accept connections while inside; leaving gives them LAST_WORD_S to end."""
-        jobs = [asyncio.create_task(job) for job in (self._accept(listener), self._hearts.keep())]
+    async def receiving(self, listen: Callable[[], socket.socket], *, shared: bool = False) -> AsyncIterator[int]:
+        """Accept connections while inside; gives the port. Leaving gives them LAST_WORD_S to end. `shared`: others
+        listen there too, and a full hub steps aside, because the kernel would go on dealing it terminals."""
+        self._listener = listen()
+        work = self._accept(listen if shared else None)
+        jobs = [asyncio.create_task(job) for job in (work, self._hearts.keep())]
         try:
-            yield
+            yield int(self._listener.getsockname()[1])
         finally:
             for job in (*jobs, *self._tasks):
                 job.cancel()
             await asyncio.gather(*jobs, *self._tasks, return_exceptions=True)
-            listener.close()
+            self._listener.close()
             await self._until_empty()
 
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self, listen_again: Callable[[], socket.socket] | None) -> None:
         """One at a time, the next when the last one is set up: between two of them the event loop gives every other
         connection its turn, so a storm is paced by what this process can do, and waits in the kernel's queue."""
         loop = asyncio.get_running_loop()
         while True:
             await self._room.wait()
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                if listen_again is not None and len(self._lines) >= self._limit:
+                    await self._step_aside(listen_again)
+                accepted, _ = await loop.sock_accept(self._listener)
                 await loop.connect_accepted_socket(self._new_line, accepted)
             except OSError as error:
                 log.warning("no connection accepted", reason=str(error))
@@ -77,11 +82,21 @@ class Door:
         self._look_for_room()
         return line
 
+    async def _step_aside(self, listen_again: Callable[[], socket.socket]) -> None:
+        """Until some places are free."""
+        self._listener.close()
+        log.info("full, and not listening", terminals=len(self._inside))
+        self._places.clear()
+        await self._places.wait()
+        self._listener = listen_again()
+
     def _look_for_room(self) -> None:
         if len(self._lines) - len(self._inside) < MOST_STRANGERS:
             self._room.set()
         else:
             self._room.clear()
+        if len(self._lines) <= self._limit - max(1, self._limit // 50):
+            self._places.set()
 
     async def _until_empty(self) -> None:
         with contextlib.suppress(TimeoutError):

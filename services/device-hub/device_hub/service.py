@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from nats.aio.msg import Msg
 
@@ -76,10 +77,10 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         async with background(*jobs, deeds.keep()), _own_health(health, settings):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
-            listener = listen(settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
-            async with door.receiving(listener):
+            listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
+            async with door.receiving(listening, shared=settings.share_port) as port:
                 try:
-                    yield Running(int(listener.getsockname()[1]), hub)
+                    yield Running(port, hub)
                 finally:
                     await hub.close()
             await presence.settle(LAST_PRESENCE_S)

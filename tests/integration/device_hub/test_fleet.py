@@ -91,6 +91,29 @@ async def test_a_fleet_at_two_hubs_behind_one_address_survives_one(
         await eventually(lambda: _pushed(fleet), 5, "news arrived")
 
 
+async def test_a_full_hub_leaves_the_shared_address_to_the_others_until_it_has_room(
+    registry: Registry, start_hub: StartHub
+) -> None:
+    port, terminals = free_port(), enlist(registry, 60)
+    async with (
+        start_hub(instance="hub-a", port=port, share_port=True, max_terminals=10) as small,
+        start_hub(instance="hub-b", port=port, share_port=True) as large,
+    ):
+        squad = Squad(hub=f"ws://127.0.0.1:{port}", terminals=terminals[:50], ramp_s=0.5)
+        async with running_fleet(squad) as fleet:
+            await eventually(online(fleet, 50, 50), 20, "all are online")
+            assert (len(small.hub), len(large.hub)) == (10, 40)
+            assert fleet.tally.failed["HTTP 503"] <= 5  # those that were on their way
+        later = Squad(hub=f"ws://127.0.0.1:{port}", terminals=terminals[50:])
+
+        async def some_at_each() -> bool:
+            async with running_fleet(later) as fleet:
+                await eventually(online(fleet, 10, 10), 10, "ten are online")
+                return len(small.hub) > 0 and len(large.hub) > 0
+
+        await eventually(some_at_each, 20, "it listens again")
+
+
 async def _all_held(bus: Bus) -> bool:
     return len(await holders(bus)) == COUNT
 
