@@ -10,6 +10,7 @@ from registry.handlers import Devices
 from registry.store import devices as store
 from registry.store.database import Database
 from registry.tables import Audit, DeviceRow, Outbox
+from shared.contracts.base import now
 from shared.contracts.devices import (
     AddDevice,
     AddDevices,
@@ -253,9 +254,14 @@ async def test_the_mark_moves_with_every_change(devices: Devices) -> None:
     marks.append((await devices.mark(GetDevicesMark())).mark)
     await devices.suspend(SuspendDevice(device_id=issued.ids[0], by="office"))
     marks.append((await devices.mark(GetDevicesMark())).mark)
+    await devices.configure_many(ConfigureDevices(ids=issued.ids, config=DeviceConfig(volume=1), by="cli"))
+    marks.append((await devices.mark(GetDevicesMark())).mark)
     await devices.remove_many(RemoveDevices(ids=issued.ids, by="cli"))
     marks.append((await devices.mark(GetDevicesMark())).mark)
-    assert marks[0] < marks[1] < marks[2] < marks[3] == (await devices.mark(GetDevicesMark())).mark
+    assert marks == sorted(set(marks))
+    done = Deed(deed_id="o1", device_id=issued.ids[0], at=now(), by="office", action="open_door", done=True)
+    await devices.deeds_done(DeedsDone(deeds=(done,)))
+    assert (await devices.mark(GetDevicesMark())).mark == marks[-1]
 
 
 async def test_when_terminals_were_seen(devices: Devices, database: Database) -> None:

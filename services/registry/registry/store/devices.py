@@ -58,6 +58,9 @@ DEEDS = "deeds"
 ITSELF = "terminal"
 """who announces, in the log"""
 SECRET_BYTES = 32
+MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
+CHANGES = (*(f"device {change}" for change in DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
+"""actions in the audit after which a hub's copy is old"""
 
 
 async def add(session: AsyncSession, vault: Vault, asked: AddDevice) -> IssuedSecret:
@@ -105,7 +108,7 @@ async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done
         .execution_options(synchronize_session=False)
     )
     rows = (await session.execute(select(DeviceRow.id, DeviceRow.config_revision).where(these))).all()
-    await audit(session, asked.by, "devices configured", f"{len(rows)} devices")
+    await audit(session, asked.by, MANY_CONFIGURED, f"{len(rows)} devices")
     if rows:
         ids, revisions = zip(*((row.id, row.config_revision) for row in rows), strict=True)
         await announce(session, DevicesConfigured(ids=ids, revisions=revisions, config=asked.config, by=asked.by))
@@ -117,7 +120,7 @@ def _any_of(names: list[str], serials: list[str]) -> ColumnElement[bool]:
 
 
 async def _tell_many(session: AsyncSession, what: str, by: str) -> None:
-    await audit(session, by, f"devices {DeviceChange.MANY}", what)
+    await audit(session, by, MANY_CHANGED, what)
     await announce(session, DeviceChanged(device_id=0, change=DeviceChange.MANY, by=by))
 
 
@@ -387,9 +390,10 @@ def _as_hub_device(vault: Vault, row: Any) -> HubDevice:
 
 
 async def mark(session: AsyncSession) -> DevicesMark:
-    """The newest entry of the audit: every change of a terminal makes one, and so do some other things, which only
-    costs the hubs a look too many."""
-    return DevicesMark(mark=await session.scalar(select(func.max(Audit.id))) or 0)
+    """The newest entry of the audit that tells of a change of terminals. What they were told to do stands there too,
+    and would have every hub read all of them again."""
+    newest = select(Audit.id).where(Audit.action.in_(CHANGES)).order_by(Audit.id.desc()).limit(1)
+    return DevicesMark(mark=await session.scalar(newest) or 0)
 
 
 async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
