@@ -276,13 +276,19 @@ def mqtt() -> None:
 
 @mqtt.command("add")
 @DATA
-@click.option("--may", type=click.Choice(May), default=May.READ, show_default=True, help="`command`: open doors too.")
+@click.option(
+    "--may",
+    type=click.Choice(tuple(map(str, May))),
+    default="read",
+    show_default=True,
+    help="`command`: open doors too.",
+)
 @click.argument("name")
-def mqtt_add(data: Path, name: str, may: May) -> None:
+def mqtt_add(data: Path, name: str, may: str) -> None:
     """Let the client NAME in, and print its password."""
     from rollcall.mqtt_clients import add_client
 
-    run_now(lambda: add_client(data, name, may))
+    run_now(lambda: add_client(data, name, May(may)))
 
 
 @mqtt.command("list")

@@ -124,7 +124,7 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 filter_subject=AttendanceRecorded.subject,
                 deliver_policy=DeliverPolicy.NEW,
                 ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=30,
+                ack_wait=12,  # the bridge gives up on MQTT after 10
                 max_deliver=-1,
                 max_ack_pending=64,
             ),

@@ -80,6 +80,7 @@ class Link:
     async def _work(self, client: Client) -> None:
         await self._terminals.read()
         await self._read_back(client)
+        await client.subscribe(topics.ALL_COMMANDS, 0)
         try:
             await client.publish(topics.STATUS, payloads.status(online=True), qos=1, retain=True)
             self._up = True
@@ -110,7 +111,6 @@ class Link:
         await client.unsubscribe([topics.ECHO, *own])
 
     async def _take_commands(self, client: Client) -> None:
-        await client.subscribe(topics.ALL_COMMANDS, 0)
         async with asyncio.TaskGroup() as working:
             async for message in client.messages:
                 if len(client.messages) < MOST_COMMANDS:

@@ -37,7 +37,8 @@ from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import NotFound
 from tests.conftest import PASSWORDS, Broker, broker_in, free_port
 
-WAIT_S = 10.0
+WAIT_S = 20.0
+"""a punch whose acknowledgement the broker lost with its life comes again after 12"""
 
 
 def client_of(name: str, may: May) -> MqttClient:

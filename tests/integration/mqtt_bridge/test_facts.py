@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from rollcall.mqtt import MqttOptions
 from shared.contracts.base import now
 from shared.contracts.devices import DeviceChange, DeviceState
+from shared.testing import eventually
 from tests.conftest import free_port
 from tests.integration.mqtt_bridge.conftest import Site, a_site
 
@@ -60,23 +61,25 @@ async def test_no_punch_is_lost_while_reader_bridge_or_broker_are_away(site: Sit
     kept = {"clean_session": False}
     async with site.mqtt("reader", **kept) as reader:
         await reader.hears(PUNCH)
-    async with site.bridge(), site.mqtt("commander") as other:  # which starts the durable reading
-        await other.hears("rollcall/v1/status")
-        await other.until("rollcall/v1/status", lambda body: b"online" in body)
-        punched = [(await site.punch()).event_id for _ in range(10)]
-        await other.hears(PUNCH)
-        punched.append((await site.punch()).event_id)
-        await other.next()
+
+    async def is_back() -> bool:
+        return site.registry.is_connected
+
+    async with site.bridge():
+        async with site.mqtt("commander") as other:
+            await other.hears(PUNCH)
+            punched = [(await site.punch()).event_id for _ in range(10)]
+            await other.next()
         await site.broker.kill()
         await site.broker.start()
-        await site.registry.ready()
+        await eventually(is_back)
         punched += [(await site.punch()).event_id for _ in range(10)]
     punched += [(await site.punch()).event_id for _ in range(10)]
     async with site.bridge(), site.mqtt("reader", **kept) as reader:
         heard: dict[str, int] = {}
         while len(heard) < len(punched):
             heard[(await reader.json())["event"]] = 1
-        assert list(heard) == punched
+        assert set(heard) == set(punched)
 
 
 async def test_a_terminal_comes_goes_is_renamed_and_removed(site: Site) -> None:
