@@ -1,5 +1,6 @@
 """A third party by MQTT, and the whole system: let in, hears a punch, opens a door, is shut out again."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from aiomqtt import Client, MqttError
 from rollcall.local import CannotStart, free_port
 from rollcall.mqtt import MqttOptions
 from rollcall.office import bus_of, ensure_device
-from shared.contracts.attendance import PunchReport, ReportPunches
+from shared.contracts.attendance import PunchReport, ReportPunches, ReportState
 from shared.contracts.base import new_id, now
 from shared.contracts.terminals import device_source
 from shared.runtime import background
@@ -39,11 +40,12 @@ async def password_of(data: Path, name: str, may: str) -> str:
 
 async def heard(client: Client, says: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first object that is the one."""
-    async for message in client.messages:
-        assert isinstance(message.payload, bytes)
-        told: dict[str, Any] = json.loads(message.payload)
-        if says(told):
-            return told
+    async with asyncio.timeout(20):
+        async for message in client.messages:
+            assert isinstance(message.payload, bytes)
+            told: dict[str, Any] = json.loads(message.payload)
+            if says(told):
+                return told
     raise AssertionError("the connection ended")
 
 
@@ -59,12 +61,13 @@ async def test_a_third_party_from_its_password_to_its_removal(tmp_path: Path) ->
 
     async with a_system(tmp_path, mqtt=options) as system, bus_of(tmp_path) as bus, web_client(system) as web:
         device, secret = await ensure_device(bus, "东门", "E-1")
-        assert (await register(web, "S-1", "李雷", next(iter(photos().values()))[0])).status_code == 200
+        assert (await register(web, "S-1", "李雷", photos()["Jacinda Ardern"][0])).status_code == 303
 
         async def punch() -> None:
             report = PunchReport(report_id=new_id(), who="S-1", captured_at=now())
             source = device_source(device.device_id)
-            await bus.ask(ReportPunches(place=new_id(), source=source, reports=(report,)))
+            told = await bus.ask(ReportPunches(place=new_id(), source=source, reports=(report,)))
+            assert [outcome.state for outcome in told.outcomes] == [ReportState.RECORDED]
 
         door = SimulatedDoor()
         identity = Identity(device.name, device.sn, secret)
@@ -127,8 +130,6 @@ async def let_in(dial: Callable[[], Client]) -> AsyncIterator[Client]:
 
 async def example(port: int, name: str, password: str, punch: Callable[[], Any]) -> str:
     """The name that the guide's own program prints."""
-    import asyncio
-
     (program,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     environment = {**os.environ, "MQTT_PORT": str(port), "MQTT_NAME": name, "MQTT_PASSWORD": password}
     running = await asyncio.create_subprocess_exec(
