@@ -108,6 +108,8 @@ def up(
     """Run the whole system on this machine until Ctrl-C."""
     from rollcall.up import up as run_up
 
+    if mqtt is None and home_assistant:
+        raise click.UsageError("--home-assistant needs --mqtt.")
     third_parties = None
     if mqtt is not None:
         third_parties = MqttOptions(

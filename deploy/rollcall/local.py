@@ -295,7 +295,6 @@ def _resolved(options: Options, data: Path) -> Options:
 
 def _check_mqtt(mqtt: MqttOptions, data: Path) -> None:
     """Raises CannotStart."""
-    _check_port(mqtt.host, mqtt.port, "--mqtt")
     if (mqtt.cert is None) is not (mqtt.key is None):
         raise CannotStart("--mqtt-cert and --mqtt-key belong together.")
     if mqtt.cert is None and not _is_loopback(mqtt.host):
@@ -303,6 +302,7 @@ def _check_mqtt(mqtt: MqttOptions, data: Path) -> None:
             f"--mqtt-host {mqtt.host} would send passwords and names over the network in clear: "
             "give --mqtt-cert and --mqtt-key."
         )
+    _check_port(mqtt.host, mqtt.port, "--mqtt")
     if mqtt.home_assistant and mqtt.home_assistant not in {client.name for client in read_clients(data)}:
         raise CannotStart(
             f"There is no MQTT client named {mqtt.home_assistant}; first: rollcall mqtt add {mqtt.home_assistant} "

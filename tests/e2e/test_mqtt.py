@@ -61,10 +61,10 @@ async def test_a_third_party_from_its_password_to_its_removal(tmp_path: Path) ->
 
     async with a_system(tmp_path, mqtt=options) as system, bus_of(tmp_path) as bus, web_client(system) as web:
         device, secret = await ensure_device(bus, "东门", "E-1")
-        assert (await register(web, "S-1", "李雷", photos()["Jacinda Ardern"][0])).status_code == 303
+        assert (await register(web, "s1", "李雷", photos()["Jacinda Ardern"][0])).status_code == 303
 
         async def punch() -> None:
-            report = PunchReport(report_id=new_id(), who="S-1", captured_at=now())
+            report = PunchReport(report_id=new_id(), who="s1", captured_at=now())
             source = device_source(device.device_id)
             told = await bus.ask(ReportPunches(place=new_id(), source=source, reports=(report,)))
             assert [outcome.state for outcome in told.outcomes] == [ReportState.RECORDED]
@@ -89,7 +89,7 @@ async def test_a_third_party_from_its_password_to_its_removal(tmp_path: Path) ->
             async with let_in(lambda: mqtt("reader", reader_password)) as reader:
                 await reader.subscribe("rollcall/v1/punch", 1)
                 await punch()
-                assert (await heard(reader, lambda told: True))["num"] == "S-1"
+                assert (await heard(reader, lambda told: True))["num"] == "s1"
                 assert await example(options.port, "home", home_password, punch) == "李雷"
                 assert (await said("mqtt", "remove", "reader", "--data", str(tmp_path)))[0] == 0
                 with pytest.raises(MqttError):  # it is cut off …
@@ -103,7 +103,7 @@ async def test_a_third_party_from_its_password_to_its_removal(tmp_path: Path) ->
             await heard(home, lambda told: told.get("status") == "offline")
             await punch()
             event = await heard(home, lambda told: "event" in told)
-            assert event["num"] == "S-1"
+            assert event["num"] == "s1"
             await ready_again(system, "mqtt-bridge")
             assert pid(system, "mqtt-bridge") != old
 
