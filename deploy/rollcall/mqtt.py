@@ -78,7 +78,11 @@ def _clients_path(data: Path) -> Path:
 
 
 def write_listener(folder: Path, options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str) -> None:
-    """What nats.conf includes, beside it."""
+    """What nats.conf includes, beside it.
+
+    No `consumer_inactive_threshold`: a session whose consumer was forgotten comes back, subscribes again, is granted
+    it, and hears nothing for ever (nats-server 2.15.1).
+    """
     tls = ""
     if options.cert and options.key:
         tls = f'tls {{ cert_file: "{options.cert.absolute()}", key_file: "{options.key.absolute()}" }}'
@@ -87,7 +91,6 @@ def write_listener(folder: Path, options: MqttOptions, clients: tuple[MqttClient
         f"""mqtt {{
   host: "{options.host}", port: {options.port}
   max_ack_pending: 100, ack_wait: "10s", reject_qos2_publish: true
-  consumer_inactive_threshold: "168h"  # who is away for a week is forgotten, with what waits for it
   {tls}
 }}
 """,
