@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -70,25 +71,26 @@ class Door:
             await self._room.wait()
             try:
                 if listen_again is not None and len(self._lines) >= self._limit:
-                    await self._step_aside(listen_again)
+                    await self._step_aside()
+                if listen_again is not None and self._listener.fileno() < 0:
+                    self._listener = listen_again()
                 accepted, _ = await loop.sock_accept(self._listener)
-                await loop.connect_accepted_socket(self._new_line, accepted)
+                await loop.connect_accepted_socket(partial(Line, self), accepted)
             except OSError as error:
                 log.warning("no connection accepted", reason=str(error))
                 await asyncio.sleep(ACCEPT_AGAIN_S)
 
-    def _new_line(self) -> Line:
-        self._lines.add(line := Line(self))
-        self._look_for_room()
-        return line
-
-    async def _step_aside(self, listen_again: Callable[[], socket.socket]) -> None:
+    async def _step_aside(self) -> None:
         """Until some places are free."""
         self._listener.close()
         log.info("full, and not listening", terminals=len(self._inside))
         self._places.clear()
         await self._places.wait()
-        self._listener = listen_again()
+
+    def came(self, line: Line) -> None:
+        """A connection stands."""
+        self._lines.add(line)
+        self._look_for_room()
 
     def _look_for_room(self) -> None:
         if len(self._lines) - len(self._inside) < MOST_STRANGERS:

@@ -25,6 +25,9 @@ SLACK: Final = 0.1
 class House(Protocol):
     """What is behind the door."""
 
+    def came(self, line: "Line") -> None:
+        """A connection stands."""
+
     def asked(self, line: "Line", head: bytes) -> None:
         """A request is there whole; its line reads no other until `say` or `upgrade`."""
 
@@ -62,6 +65,7 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.end_within(FIRST_WORD_S)
+        self._house.came(self)
 
     def data_received(self, data: bytes) -> None:
         if self._over:
