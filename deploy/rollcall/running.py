@@ -23,6 +23,8 @@ class Running(BaseModel):
     nats_url: str
     url: str
     hub_url: str
+    admin_urls: dict[str, str] = {}
+    """the operators' address of each process, by its name (shared/admin.py)"""
 
 
 def note_path(data: Path) -> Path:

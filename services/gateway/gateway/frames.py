@@ -29,20 +29,26 @@ FACE_S = 0.15
 Listener = Callable[[Result], None]
 
 
+def _nobody_counts(seconds: float) -> None:
+    pass
+
+
 class Frames:
     """One per gateway. `submit` for streams, `once` for a single picture that waits for its answer."""
 
     def __init__(self, gateway_id: str, events: Bus, frames: Bus) -> None:
         self._id = gateway_id
-        self._events, self._bus = events, frames
+        self._events, self.bus = events, frames
         self._listeners: dict[str, Listener] = {}
         self.slots = Slots()
+        self.answered: Callable[[float], None] = _nobody_counts
+        """told of each result: the time since its frame came, in seconds"""
 
     async def start(self) -> None:
         """Answer frame calls and hear results; ask again for all turns after a broker restart."""
-        await self._bus.serve_at(FrameCall.subject(self._id, "*"), self._hand_out, concurrency=256)
-        await self._bus.follow(Result.subject_for(self._id, "*"), Result, self._result)
-        await self._bus.follow(AtWork.subject_for(self._id, "*"), AtWork, self._at_work)
+        await self.bus.serve_at(FrameCall.subject(self._id, "*"), self._hand_out, concurrency=256)
+        await self.bus.follow(Result.subject_for(self._id, "*"), Result, self._result)
+        await self.bus.follow(AtWork.subject_for(self._id, "*"), AtWork, self._at_work)
         self._events.on_reconnect(self._ask_again)
 
     def listen(self, source: str, listener: Listener) -> None:
@@ -139,6 +145,7 @@ class Frames:
         listener = self._listeners.get(result.source)
         if listener is not None:
             listener(result)
+            self.answered((now() - result.captured_at).total_seconds())
 
 
 def patience_s(max_faces: int, pictures: int = 1) -> float:
