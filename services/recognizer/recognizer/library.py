@@ -25,8 +25,8 @@ BEHIND_S = 10.0
 class Library:
     """Follows the registry's revisions."""
 
-    def __init__(self, bus: Bus, engine: Engine, instance: str) -> None:
-        self._bus, self._engine, self._instance = bus, engine, instance
+    def __init__(self, bus: Bus, engine: Engine, instance: str, behind_s: float = BEHIND_S) -> None:
+        self._bus, self._engine, self._instance, self._behind_s = bus, engine, instance, behind_s
         self._nudge = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self.head = 0
@@ -44,7 +44,7 @@ class Library:
         the registry is away nobody knows of a newer one: the copy is good to work with."""
         if self._newest_at == -math.inf:
             raise Unavailable(en="the library was not read yet")
-        if time.monotonic() - self._behind_since > BEHIND_S:
+        if time.monotonic() - self._behind_since > self._behind_s:
             raise Unavailable(en=f"at revision {self._engine.revision} of {self.head}")
 
     async def load(self) -> None:
