@@ -98,7 +98,8 @@ async def test_news_that_cannot_be_read_makes_it_late_and_silence_does_not(broke
             return LibraryDelta(revision=head, head=head)
 
         await registry.serve(LibraryChanges, changes)
-        library = Library(bus, Reader(), "r1", behind_s=0.0)
+        reader = Reader()
+        library = Library(bus, reader, "r1", behind_s=0.0)
         with pytest.raises(Unavailable):
             await library.ready()
         await library.load()
@@ -119,7 +120,8 @@ async def test_news_that_cannot_be_read_makes_it_late_and_silence_does_not(broke
             await registry.record(FaceChanged(revision=5))
 
             async def caught_up() -> bool:
-                return not await late()
+                return reader.revision == 5
 
             await eventually(caught_up)
+            await library.ready()
             assert (library.head, library.unchecked_s() < 5) == (5, True)
