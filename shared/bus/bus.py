@@ -18,6 +18,7 @@ from nats.errors import (
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
 from nats.js.errors import APIError
 
 from shared.bus.topology import Needs, ensure, standing
@@ -86,16 +87,19 @@ class Bus:
 
     async def ready(self) -> None:
         """The health check: a round trip to the broker, and what the service needs of it stands. Raises if not."""
-        if not self.is_connected:
-            raise Unavailable(en="no connection to the broker")
+        await self._standing()
         await self._client.flush(timeout=2)
-        await standing(self._js, self._needs)
 
     async def depths(self) -> dict[str, tuple[int, int]]:
         """(messages not yet handed out, handed out and not yet acknowledged) of each durable consumer that the service
-        uses. Raises what nats-py does when the broker does not say."""
-        stands = await standing(self._js, self._needs)
+        uses. Raises as `ready` does."""
+        stands = await self._standing()
         return {name: (info.num_pending or 0, info.num_ack_pending or 0) for name, info in stands.items()}
+
+    async def _standing(self) -> dict[str, ConsumerInfo]:
+        if not self.is_connected:
+            raise Unavailable(en="no connection to the broker")
+        return await standing(self._js, self._needs)
 
     async def written(self, timeout: int = 5) -> None:
         """Return when the broker has processed all that was published and subscribed before.
