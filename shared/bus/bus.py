@@ -25,17 +25,13 @@ from shared.bus.topology import Needs, ensure, standing
 from shared.bus.wire import context, encode_error, error_in, trace
 from shared.contracts.base import Command, ContractError, Event, Message
 from shared.errors import Internal, Nobody, RollcallError, Unavailable
+from shared.metrics import nobody_counts
 
 PENDING = 4_096
 """messages"""
 
 Answered = Callable[[str, str, float], None]
 """Told of an answered command: its subject, "ok" or the error's code, the seconds it took."""
-
-
-def _nobody_counts(subject: str, outcome: str, seconds: float) -> None:
-    pass
-
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -56,7 +52,7 @@ class Bus:
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
-        self.answered: Answered = _nobody_counts
+        self.answered: Answered = nobody_counts
         """told of every command of `serve` that was answered"""
         self.overflowed = 0
         """messages dropped because their handlers were too slow"""

@@ -20,6 +20,7 @@ from shared.contracts.devices import Device
 from shared.contracts.terminals import CheckToken
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
+from shared.metrics import nobody_counts
 
 GONE_S = 2.0
 
@@ -29,15 +30,11 @@ Handshake = Literal["admitted", "refused", "unavailable"]
 Told = Callable[[Handshake], None]
 
 
-def _nobody_counts(handshake: Handshake) -> None:
-    pass
-
-
 class Door:
     """`GET /terminal`: checks the token or the answered challenge, counts, lets in. A refusal is an HTTP answer before
     the upgrade, because it costs less than a WebSocket that is closed again."""
 
-    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, told: Told = _nobody_counts) -> None:
+    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, told: Told = nobody_counts) -> None:
         self._desk, self._terms, self._limit, self._told = desk, terms, limit, told
         self._inside = 0
 

@@ -25,6 +25,7 @@ from shared.contracts.terminals import (
     TerminalOrder,
 )
 from shared.errors import Conflict, Gone, InvalidInput, NotAllowed, Unavailable
+from shared.metrics import nobody_counts
 
 
 class TokenDesk:
@@ -124,14 +125,10 @@ Told = Callable[[Ordered, float], None]
 """Told of each order that is over, and how many seconds it took."""
 
 
-def _nobody_counts(came: Ordered, seconds: float) -> None:
-    pass
-
-
 class OrderDesk:
     """Hands orders to terminals, and writes down what came of each that was sent."""
 
-    def __init__(self, hub: Hub, deeds: Deeds, told: Told = _nobody_counts) -> None:
+    def __init__(self, hub: Hub, deeds: Deeds, told: Told = nobody_counts) -> None:
         self._hub, self._deeds, self._told = hub, deeds, told
 
     async def order(self, asked: TerminalOrder) -> OrderOutcome:

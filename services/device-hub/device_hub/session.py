@@ -33,6 +33,7 @@ from shared.contracts.base import new_id, now
 from shared.contracts.devices import Device
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
+from shared.metrics import nobody_counts
 
 HELLO_S = 10.0
 """how long a terminal may take to say hello"""
@@ -49,10 +50,6 @@ CUT = ("终端已断开，不知道是否已执行", "the connection ended; nobo
 log = structlog.get_logger("session")
 
 
-def _nobody_counts(seconds: float) -> None:
-    pass
-
-
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What a session tells of its life, and the pace: the hub's side of the agreement."""
@@ -62,7 +59,7 @@ class Terms:
     told: Callable[["Session"], None]
     """it told something new about itself"""
     heartbeat_s: float
-    sent: Callable[[float], None] = _nobody_counts
+    sent: Callable[[float], None] = nobody_counts
     """told how long what waited took to go out, in seconds"""
 
 

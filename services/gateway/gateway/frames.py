@@ -14,6 +14,7 @@ from shared.bus.topology import TURN_WAIT_S
 from shared.contracts.base import Message, new_id, now
 from shared.contracts.recognition import AtWork, Frame, FrameCall, Question, Result, SourceKind, Turn, Want
 from shared.errors import Gone, Unavailable
+from shared.metrics import nobody_counts
 
 log = structlog.get_logger("frames")
 
@@ -29,10 +30,6 @@ FACE_S = 0.15
 Listener = Callable[[Result], None]
 
 
-def _nobody_counts(seconds: float) -> None:
-    pass
-
-
 class Frames:
     """One per gateway. `submit` for streams, `once` for a single picture that waits for its answer."""
 
@@ -41,7 +38,7 @@ class Frames:
         self._events, self.bus = events, frames
         self._listeners: dict[str, Listener] = {}
         self.slots = Slots()
-        self.answered: Callable[[float], None] = _nobody_counts
+        self.answered: Callable[[float], None] = nobody_counts
         """told of each result: the time since its frame came, in seconds"""
 
     async def start(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.contracts.recognition import Frame, Result, Track
+from shared.metrics import nobody_counts
 
 
 @dataclass(slots=True)
@@ -27,10 +28,6 @@ class Counts:
     answered: int = 0
 
 
-def _nobody_counts(seconds: float) -> None:
-    pass
-
-
 class Slots:
     """Newest-wins slots by source. Every method says whether a turn must now be asked for."""
 
@@ -39,7 +36,7 @@ class Slots:
         self.counts = Counts()
         self.turn_wait_s = 0.0
         """moving average of the time from asking for a turn to handing out the frame, in seconds"""
-        self.waited: Callable[[float], None] = _nobody_counts
+        self.waited: Callable[[float], None] = nobody_counts
         """told of each such time"""
 
     def __len__(self) -> int:

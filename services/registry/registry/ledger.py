@@ -27,6 +27,7 @@ from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import ContractError
 from shared.contracts.recognition import Identified
 from shared.errors import Unavailable
+from shared.metrics import nobody_counts
 
 PULLERS: Final = 4
 BATCH: Final = 64
@@ -46,14 +47,10 @@ Settlement = Literal["recorded", "repeated", "known", "nobody", "put_off"]
 Told = Callable[[Settlement, datetime], None]
 
 
-def _nobody_counts(settlement: Settlement, captured_at: datetime) -> None:
-    pass
-
-
 class Ledger:
     """The consumer of identified faces."""
 
-    def __init__(self, bus: Bus, database: Database, debounce_s: float, settled: Told = _nobody_counts) -> None:
+    def __init__(self, bus: Bus, database: Database, debounce_s: float, settled: Told = nobody_counts) -> None:
         """`settled` hears what became of each event."""
         self._told = settled
         self._bus = bus
