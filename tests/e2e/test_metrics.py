@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from rollcall.local import System
+from rollcall.local import System, free_port
+from rollcall.mqtt import MqttOptions
 from rollcall.office import bus_of, ensure_device
 from shared.bus.terminals import order
 from shared.contracts.terminals import OpenDoor, TerminalOrder
@@ -20,7 +21,7 @@ from tests.e2e.test_command_line import said
 from tests.systems import a_system, photos, register, rows, web_client
 
 GUIDE = Path(__file__).parents[2] / "docs" / "metrics.md"
-SERVICES = {"gateway", "recognizer", "registry", "device-hub"}
+SERVICES = {"gateway", "recognizer", "registry", "device-hub", "mqtt-bridge"}
 PROGRAMS_WORD = re.compile(r"[a-z0-9_./{}:+-]*", re.IGNORECASE)
 
 
@@ -95,14 +96,14 @@ async def scraped(system: System) -> dict[str, str]:
 
 
 async def test_a_system_at_work_tells_what_the_guide_lists_and_top_shows_it(tmp_path: Path) -> None:
-    async with a_system(tmp_path, hubs=2) as system:
+    async with a_system(tmp_path, hubs=2, mqtt=MqttOptions(port=free_port())) as system:
         await at_work(system)
         texts = await scraped(system)
         hubs = {name: text for name, text in texts.items() if name.startswith("device-hub")}
         held = [name for name, text in hubs.items() if 'rollcall_handshakes_total{outcome="admitted"} 0.0' not in text]
         assert (len(hubs), len(held)) == (2, 1)  # each tells its own
-        everything = {"gateway": texts["gateway"], "recognizer": texts["recognizer-1"], "registry": texts["registry"]}
-        everything["device-hub"] = texts[held[0]]
+        everything = {name: texts[name] for name in ("gateway", "registry", "mqtt-bridge")}
+        everything |= {"recognizer": texts["recognizer-1"], "device-hub": texts[held[0]]}
         assert told(everything) == listed()
         for line, service in (
             ('rollcall_punches_total{outcome="recorded"} 1.0', "registry"),
@@ -137,7 +138,7 @@ async def _top_shows(system: System) -> None:
     seen = json.loads((await said("top", *here, "--json"))[1])
     states = {line["name"]: line["up"] for line in seen["processes"]}
     assert states == {name: name != "device-hub-2" for name in system.running.admin_urls}
-    assert (seen["broker"]["connected"], seen["library"]["head"]) == (6, 1)
+    assert (seen["broker"]["connected"], seen["library"]["head"]) == (7, 1)
     urls = [part for name in ("gateway", "registry") for part in ("--url", system.running.admin_urls[name])]
     seen = json.loads((await said("top", "--once", "--json", *urls))[1])
     assert [(line["name"], line["not_ready"]) for line in seen["processes"]] == [("gateway", []), ("registry", [])]
