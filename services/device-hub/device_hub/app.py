@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs
 
 import structlog
@@ -21,6 +21,7 @@ from shared.contracts.devices import Device
 from shared.contracts.terminals import CheckToken
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
+from shared.metrics import nobody_counts
 
 MOST_STRANGERS: Final = 1_500
 """connections that have not been let in yet; more wait in the kernel's queue. With `max_terminals` they stay below the
@@ -31,12 +32,18 @@ ACCEPT_AGAIN_S: Final = 0.2
 log = structlog.get_logger("door")
 
 
+Handshake = Literal["admitted", "refused", "unavailable"]
+"""What became of a terminal at the door: in, not entitled, or nobody could say or had room."""
+Told = Callable[[Handshake], None]
+
+
 class Door:
     """`GET /terminal`: checks the token or the answered challenge, counts, lets in. A refusal is an HTTP answer before
     the upgrade, because it costs less than a WebSocket that is closed again."""
 
-    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, health: Health) -> None:
+    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, health: Health, told: Told = nobody_counts) -> None:
         self._desk, self._terms, self._limit, self._health = desk, terms, limit, health
+        self._told = told
         self._hearts = Hearts(terms.heartbeat_s)
         self._lines: set[Line] = set()
         self._inside: set[Line] = set()
@@ -158,10 +165,13 @@ class Door:
             switched = switching(request)
             device = await self._check(request)
         except BadHead as error:
+            self._told("refused")
             self._refuse(line, answer(error.status, _explained(str(error)), connection="close"))
         except RollcallError as error:
+            self._told("refused" if isinstance(error, NotAllowed) else "unavailable")
             self._refuse(line, denial(error))
         else:
+            self._told("admitted")
             if line.is_open:
                 self._hearts.add(line)
                 line.upgrade(switched, Session(line, device, self._terms))

@@ -25,6 +25,8 @@ class Hub:
         self._sessions: dict[int, Session] = {}
         self._emptied = asyncio.Event()
         self._log = Comings()
+        self.dropped = 0
+        """news that was dropped since the start, because terminals did not read"""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -56,7 +58,9 @@ class Hub:
         """Put news into a terminal's outbox; False if it is not here."""
         session = self._sessions.get(push.device_id)
         if session is not None:
+            before = session.dropped
             session.push(push.text)
+            self.dropped += session.dropped - before
         return session is not None
 
     def order(self, asked: TerminalOrder) -> Awaitable[OrderOutcome]:
@@ -70,6 +74,10 @@ class Hub:
         """Whether this revision of its configuration would be news to a terminal that is here."""
         session = self._sessions.get(device_id)
         return session is not None and session.config_revision != revision
+
+    def waiting(self) -> int:
+        """Messages in all outboxes."""
+        return sum(session.waiting for session in self._sessions.values())
 
     def devices(self) -> tuple[int, ...]:
         """Who is connected, by id."""

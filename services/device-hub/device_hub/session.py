@@ -1,6 +1,7 @@
 """One terminal's talk with the hub: what it says, what waits for it, one deadline, and the orders that are out."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from shared.contracts.base import new_id, now
 from shared.contracts.devices import Device, DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
+from shared.metrics import nobody_counts
 
 HELLO_S = 10.0
 """how long a terminal may take to say hello"""
@@ -57,6 +59,8 @@ class Terms:
     told: Callable[["Session"], None]
     """it told something new about itself"""
     heartbeat_s: float
+    sent: Callable[[float], None] = nobody_counts
+    """told how long what waited took to go out, in seconds"""
 
 
 class Wire(Protocol):
@@ -88,6 +92,7 @@ class Session:
         "_outbox",
         "_terms",
         "_timer",
+        "_waits_since",
         "_wire",
         "agent",
         "clock_offset_ms",
@@ -111,6 +116,8 @@ class Session:
         """until it is welcomed: two kilobytes"""
         self._wire, self._terms = wire, terms
         self._conversation, self._outbox = Conversation(), Outbox()
+        self._waits_since = 0.0
+        """when the first message was put into the empty outbox; 0 while it is empty"""
         self._gone = False
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
             HELLO_S, self.finish, Reason.SILENT
@@ -130,6 +137,16 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the outbox."""
+        return len(self._outbox)
+
+    @property
+    def dropped(self) -> int:
+        """News that was dropped because the terminal did not read."""
+        return self._outbox.dropped
 
     def push(self, text: str) -> None:
         """Put news into the outbox."""
@@ -251,10 +268,14 @@ class Session:
         """Write what waits for as long as the wire takes it."""
         while not self._wire.clogged and (text := self._outbox.take()) is not None:
             self._wire.send(text)
+        if self._waits_since and not self._outbox:
+            self._terms.sent(time.perf_counter() - self._waits_since)
+            self._waits_since = 0.0
         if not self._wire.clogged and (code := self._outbox.take_close()) is not None:
             self._wire.close(code)
 
     def _send(self, kind: Kind, text: str, name: str = "") -> None:
+        self._waits_since = self._waits_since or time.perf_counter()
         self._outbox.put(kind, text, name)
         self.flush()
 
