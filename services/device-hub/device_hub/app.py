@@ -13,8 +13,8 @@ from urllib.parse import parse_qs
 import structlog
 
 from device_hub.commands import TokenDesk
-from device_hub.heads import BadHead, Head, answer, read_head, switching
 from device_hub.line import Hearts, Line
+from device_hub.requests import Asked, BadRequest, answer
 from device_hub.session import LAST_WORD_S, Session, Terms
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device
@@ -28,6 +28,8 @@ MOST_STRANGERS: Final = 1_500
 usual limit of 20,000 files"""
 ACCEPT_AGAIN_S: Final = 0.2
 """after the kernel gave no connection, for want of files perhaps"""
+
+CLOSING: Final = {"Connection": "close"}
 
 log = structlog.get_logger("door")
 
@@ -132,17 +134,16 @@ class Door:
     def asked(self, line: Line, head: bytes) -> None:
         """A whole request."""
         try:
-            request = read_head(head)
-        except BadHead as error:
-            return line.say(answer(error.status, _explained(str(error)), connection="close"), last=True)
+            request = Asked(head)
+        except BadRequest as error:
+            return line.say(answer(error.status, _explained(str(error)), CLOSING), last=True)
         if request.path != "/terminal":
             return self._spawn(self._tell_health(line, request))
         if not request.wants_websocket:
             explained = _explained("this is a WebSocket: see docs/terminals.md", challenge=self._desk.challenge())
             last = request.has("connection", "close")
-            return line.say(
-                answer(426, explained, upgrade="websocket", connection="close" if last else "keep-alive"), last=last
-            )
+            headers = {"Upgrade": "websocket", "Connection": "close" if last else "keep-alive"}
+            return line.say(answer(426, explained, headers), last=last)
         return self._spawn(self._let_in(line, request))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -150,11 +151,11 @@ class Door:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tell_health(self, line: Line, request: Head) -> None:
+    async def _tell_health(self, line: Line, request: Asked) -> None:
         status, body = await self._health.answer(request.path)
-        line.say(answer(status, body, connection="close"), last=True)
+        line.say(answer(status, body, CLOSING), last=True)
 
-    async def _let_in(self, line: Line, request: Head) -> None:
+    async def _let_in(self, line: Line, request: Asked) -> None:
         if not line.is_open:
             return
         try:
@@ -162,11 +163,11 @@ class Door:
                 raise Unavailable("连接数已满，请稍后再试", "this hub is full, please try again")
             self._inside.add(line)
             self._look_for_room()
-            switched = switching(request)
+            switched = request.switching()
             device = await self._check(request)
-        except BadHead as error:
+        except BadRequest as error:
             self._told("refused")
-            self._refuse(line, answer(error.status, _explained(str(error)), connection="close"))
+            self._refuse(line, answer(error.status, _explained(str(error)), CLOSING))
         except RollcallError as error:
             self._told("refused" if isinstance(error, NotAllowed) else "unavailable")
             self._refuse(line, denial(error))
@@ -180,24 +181,24 @@ class Door:
         self._inside.discard(line)
         line.say(words, last=True)
 
-    async def _check(self, request: Head) -> Device:
+    async def _check(self, request: Asked) -> Device:
         if answered := challenge_answer(request):
             return await self._desk.admit(*answered)
         return await self._desk.check(CheckToken(token=bearer(request), spend=True))
 
 
-def bearer(request: Head) -> str:
+def bearer(request: Asked) -> str:
     """The token: of the Authorization header, else of the query, which more logs see. Cut to what a token may be."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.header("authorization").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()[:64]
     return next(iter(parse_qs(request.query).get("token", ())), "")[:64]
 
 
-def challenge_answer(request: Head) -> tuple[str, str, str] | None:
+def challenge_answer(request: Asked) -> tuple[str, str, str] | None:
     """(challenge, answer, serial number) of `Authorization: Rollcall CHALLENGE:ANSWER:SN`, each cut to what it may be;
     None if the header is of another kind."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.header("authorization").partition(" ")
     if scheme.lower() != "rollcall":
         return None
     challenge, _, rest = credentials.strip().partition(":")
@@ -211,8 +212,8 @@ def denial(error: RollcallError) -> bytes:
     number = error.number or int(DeviceCode.PERMISSION_DENIED if refused else DeviceCode.UNKNOWN_ERROR)
     body = json.dumps({"flag": "terminal", "code": number, "message": error.en, "zh": error.zh}, ensure_ascii=False)
     if refused:
-        return answer(401, body.encode(), connection="close", www_authenticate="Bearer")
-    return answer(503, body.encode(), connection="close", retry_after="5")
+        return answer(401, body.encode(), CLOSING | {"WWW-Authenticate": "Bearer"})
+    return answer(503, body.encode(), CLOSING | {"Retry-After": "5"})
 
 
 def _explained(error: str, **more: str) -> bytes:

@@ -7,9 +7,12 @@ welcomed: the event loop calls it when something comes, and Hearts when it is ti
 import asyncio
 from typing import Final, Protocol, cast
 
-from device_hub.frames import PING, Broken, Message, Opcode, Reader, close_frame, frame
-from device_hub.heads import END, MAX_HEAD
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Protocol as WebSocket
+from websockets.protocol import Side, State
+
 from device_hub.protocol import MAX_FRAME, Close
+from device_hub.requests import END, MAX_HEAD, QUIET
 from device_hub.session import LAST_WORD_S, Session
 
 FIRST_WORD_S: Final = 10.0
@@ -20,6 +23,11 @@ PATIENCE: Final = 1.5
 """heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
 SLACK: Final = 0.1
 """heartbeats by which a turn may come too early"""
+MAX_FRAGMENTS: Final = 64
+"""parts of one message: else empty ones could come for ever"""
+PING: Final = Frame(Opcode.PING, b"").serialize(mask=False)
+PONG_HEAD, PONG_SIZE = b"\x8a\x80", 6
+"""how the empty pong of a client begins, and its bytes with the mask (RFC 6455, section 5.2)"""
 
 
 class House(Protocol):
@@ -38,8 +46,8 @@ class House(Protocol):
 class Line(asyncio.Protocol):
     """A connection. Times are the event loop's, in seconds."""
 
-    __slots__ = ("_busy", "_house", "_over", "_reader", "_session", "_timer", "_transport", "_words", "clogged",
-                 "heard_at", "pinged_at", "slot")  # fmt: skip
+    __slots__ = ("_busy", "_house", "_over", "_parts", "_session", "_timer", "_transport", "_unread", "_web", "_words",
+                 "clogged", "heard_at", "pinged_at", "slot")  # fmt: skip
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -47,7 +55,11 @@ class Line(asyncio.Protocol):
         self._words = b""
         """of a request that is not whole yet"""
         self._busy = self._over = self.clogged = False
-        self._reader: Reader | None = None
+        self._web: WebSocket | None = None
+        self._parts: list[Frame] | None = None
+        """of a message that comes in several frames; None almost always"""
+        self._unread = 0
+        """bytes of a frame that is not whole yet"""
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
         """until the next request, or the end of the last word"""
@@ -70,8 +82,8 @@ class Line(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._over:
             return None
-        if self._reader is not None:
-            return self._hear(data)
+        if self._web is not None:
+            return self._hear(data, self._web)
         self._words += data
         return self._next_request()
 
@@ -81,7 +93,7 @@ class Line(asyncio.Protocol):
         head, end, rest = self._words.partition(END)
         if end and not self._busy:
             self._words, self._busy = rest, True
-            self._house.asked(self, head)
+            self._house.asked(self, head + END)
         return None
 
     def say(self, answer: bytes, *, last: bool = False) -> None:
@@ -99,46 +111,58 @@ class Line(asyncio.Protocol):
     def upgrade(self, answer: bytes, session: Session) -> None:
         """From now on it is a WebSocket, and what it says is the session's."""
         self._calm()
-        self._session, self._reader = session, Reader(MAX_FRAME)
+        self._session, self._web = session, WebSocket(Side.SERVER, max_size=MAX_FRAME, logger=QUIET)
         self.heard_at = self.pinged_at = asyncio.get_running_loop().time()
         self._write(answer)
         words, self._words = self._words, b""
         if words:
-            self._hear(words)
+            self._hear(words, self._web)
 
     # ---- frames
 
-    def _hear(self, data: bytes) -> None:
-        if self._reader is None or self._session is None:
-            return
+    def _hear(self, data: bytes, web: WebSocket) -> None:
         self.heard_at = asyncio.get_running_loop().time()
-        if self._reader.is_lone_pong(data):
-            return
-        try:
-            for message in self._reader.read(data):
-                self._take(message, self._session)
-                if self._over:
-                    return
-        except Broken as broken:
-            self._die(broken.code, str(broken))
+        if not self._unread and len(data) == PONG_SIZE and data.startswith(PONG_HEAD):
+            return  # nearly all that ever comes; the library takes twenty microseconds for it
+        web.receive_data(data)
+        self._unread += len(data)
+        for event in web.events_received():
+            frame = cast(Frame, event)
+            self._unread -= _wire_size(frame)
+            if not self._over:
+                self._take(frame)
+        if web.state is not State.OPEN and not self._over:  # it said goodbye or broke the RFC: the library answered
+            self._spill(web)
+            self._end()
+            self._tell_of_the_end()
+        elif not self._over:
+            self._spill(web)
 
-    def _take(self, message: Message, session: Session) -> None:
-        match message.opcode:
-            case Opcode.TEXT:
-                try:
-                    session.hear(message.data.decode())
-                except UnicodeDecodeError:
-                    raise Broken(1007, "text is UTF-8") from None
-            case Opcode.BINARY:
-                session.hear(None)
-            case Opcode.PING:
-                session.poked()
-                if not self.clogged and not self._over:  # else the peer reads nothing, and needs no answer
-                    self._write(frame(Opcode.PONG, message.data))
-            case Opcode.PONG:
-                session.poked()
-            case Opcode.CLOSE:
-                self._die(int.from_bytes(message.data[:2]) or Close.BYE)
+    def _take(self, frame: Frame) -> None:
+        """Pings and closes are answered by the library."""
+        if self._session is None or frame.opcode is Opcode.CLOSE:
+            return None
+        if frame.opcode in (Opcode.PING, Opcode.PONG):
+            return self._session.poked()
+        parts = [*(self._parts or ()), frame]
+        self._parts = None if frame.fin else parts
+        if len(parts) > MAX_FRAGMENTS:
+            return self._die(CloseCode.MESSAGE_TOO_BIG, f"a message has {MAX_FRAGMENTS} parts at most")
+        if not frame.fin:
+            return None
+        if parts[0].opcode is Opcode.BINARY:
+            return self._session.hear(None)
+        try:
+            text = b"".join(part.data for part in parts).decode()
+        except UnicodeDecodeError:
+            return self._die(CloseCode.INVALID_DATA, "text is UTF-8")
+        return self._session.hear(text)
+
+    def _spill(self, web: WebSocket) -> None:
+        """Write what the library has for the peer; an empty piece is the end of the stream, which `_end` sees to."""
+        for data in web.data_to_send():
+            if data:
+                self._write(data)
 
     def beat(self, now: float, heartbeat_s: float, *, lenient: bool) -> None:
         """Four times a heartbeat: ping when it is time; a terminal that did not answer the last one is dead.
@@ -155,12 +179,15 @@ class Line(asyncio.Protocol):
 
     def send(self, text: str) -> None:
         """A text message."""
-        self._write(frame(Opcode.TEXT, text.encode()))
+        if self._web is not None and self.is_open:
+            self._web.send_text(text.encode())
+            self._spill(self._web)
 
     def close(self, code: int, reason: str = "") -> None:
         """The last frame."""
-        if self.is_open:
-            self._write(close_frame(code, reason))
+        if self._web is not None and self.is_open:
+            self._web.send_close(code, reason)
+            self._spill(self._web)
             self._end()
 
     def end_within(self, seconds: float) -> None:
@@ -173,6 +200,9 @@ class Line(asyncio.Protocol):
     def _die(self, code: int, reason: str = "") -> None:
         """Close from here, and tell the session."""
         self.close(code, reason)
+        self._tell_of_the_end()
+
+    def _tell_of_the_end(self) -> None:
         if self._session is not None:
             self._session.lost()
 
@@ -202,20 +232,30 @@ class Line(asyncio.Protocol):
     # ---- the transport
 
     def pause_writing(self) -> None:
+        """Whoever does not read is not listened to: else the answers to its pings would pile up here."""
         self.clogged = True
+        if self._transport is not None and not self._over:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.clogged = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
         if self._session is not None:
             self._session.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._over, self._transport = True, None
         self._calm()
-        if self._session is not None:
-            self._session.lost()
-        self._session = self._reader = None
+        self._tell_of_the_end()
+        self._session = self._web = self._parts = None
         self._house.left(self)
+
+
+def _wire_size(frame: Frame) -> int:
+    """Bytes that a client sent for it: header, mask, payload (RFC 6455, section 5.2)."""
+    length = len(frame.data)
+    return 6 + length + (0 if length < 126 else 2 if length < 2**16 else 8)
 
 
 class Hearts:

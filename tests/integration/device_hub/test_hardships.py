@@ -159,8 +159,8 @@ async def test_text_that_is_no_utf8_ends_the_connection(site: Site) -> None:
     ("words", "status"),
     [
         (b"rubbish\r\n\r\n", b"400"),
-        (b"POST /terminal HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"405"),
-        (b"GET /terminal HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"426"),
+        (b"POST /terminal HTTP/1.1\r\nContent-Length: 2\r\n\r\nab", b"400"),
+        (b"GET /terminal HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", b"400"),
         (b"GET /elsewhere HTTP/1.1\r\n\r\n", b"404"),
         (b"x" * 20_000, b""),
     ],
