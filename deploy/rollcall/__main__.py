@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 from rollcall.broker import BrokerError
 from rollcall.keys import DataFolderError
 from rollcall.local import CannotStart, Options
+from rollcall.terminal import terminal
 from shared.bus import BrokerUnreachable
 from shared.errors import RollcallError
 
@@ -378,6 +379,9 @@ def _passphrase(from_stdin: bool, *, confirm: bool) -> str:
     if len(given) < SHORTEST_PASSWORD:
         raise click.ClickException(f"A passphrase has at least {SHORTEST_PASSWORD} characters.")
     return given
+
+
+main.add_command(terminal)
 
 
 if __name__ == "__main__":
