@@ -191,29 +191,36 @@ class Film:
 
 
 class Folder:
-    """The pictures of a folder by name, each for a while, as a film of ten pictures a second."""
+    """The pictures of a folder by name, each for a while, as a film of ten pictures a second. Each time it begins, it
+    looks again which there are."""
 
     PERIOD_S: Final = 0.1
 
     def __init__(self, path: Path, seconds_each: float, stop: threading.Event, *, loop: bool) -> None:
         self._path, self._each, self._stop, self._loop = path, seconds_each, stop, loop
-        self._files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)[:MAX_FILES]
-        if not self._files:
-            raise CameraError(f"There are no pictures in the folder {path}")
-        self._number, self._until, self._next_at = -1, 0.0, time.monotonic()
+        self._files = self._listed()
+        self._until, self._next_at = 0.0, time.monotonic()
         self._shown: Pixels | None = None
+
+    def _listed(self) -> list[Path]:
+        try:
+            found = sorted(file for file in self._path.iterdir() if file.suffix.lower() in SUFFIXES)
+        except OSError as error:
+            raise CameraError(f"The folder {self._path} cannot be read: {error.strerror}") from None
+        if not found:
+            raise CameraError(f"There are no pictures in the folder {self._path}")
+        return found[:MAX_FILES]
 
     def read(self) -> Pixels | None:
         self._stop.wait(max(0.0, self._next_at - time.monotonic()))
         self._next_at = at = time.monotonic()
         self._next_at += min(self.PERIOD_S, self._each)
         if at >= self._until:
-            self._number += 1
-            if self._number == len(self._files):
+            if not self._files:
                 if not self._loop:
                     return None
-                self._number = 0
-            self._shown, self._until = self._decoded(self._files[self._number]), at + self._each
+                self._files = self._listed()
+            self._shown, self._until = self._decoded(self._files.pop(0)), at + self._each
         return self._shown
 
     def _decoded(self, file: Path) -> Pixels:

@@ -199,6 +199,17 @@ def device_open(data: Path, name: str, seconds: float | None, reason: str) -> No
     run(open_door(data, name, seconds, reason))
 
 
+@device.command("snapshot")
+@DATA
+@click.option("-o", "--out", "file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JPEG file.")
+@click.argument("name")
+def device_snapshot(data: Path, name: str, file: Path) -> None:
+    """Write what the camera of the terminal NAME sees now into a file; the server keeps nothing of it."""
+    from rollcall.office import take_snapshot
+
+    run(take_snapshot(data, name, file))
+
+
 @device.command("list")
 @DATA
 def device_list(data: Path) -> None:
