@@ -216,9 +216,11 @@ NOBODY, SEVERAL, BUSY = 73731, 5, frozenset({1, 7, 8})
 class CardDesk:
     """Makes a punch of a card, through the server."""
 
-    def __init__(self, identity: Identity, server: Server, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, identity: Identity, server: Server, now: Callable[[], datetime], patience_s: float = POST_S
+    ) -> None:
         """`now` is the server's time, as far as it is known."""
-        self._identity, self._server, self._now = identity, server, now
+        self._identity, self._server, self._now, self._patience_s = identity, server, now, patience_s
         self._number = 0
 
     async def present(self, card: str) -> CardAnswer:
@@ -228,10 +230,11 @@ class CardDesk:
         form = {"faceName": card, "time": f"{self._now().timestamp():.3f}", "seq": str(self._number)}
         backoff = Backoff(Random())  # noqa: S311 - jitter, no secret
         try:
-            async with httpx.AsyncClient(timeout=POST_S, trust_env=False) as http, asyncio.timeout(POST_S):
-                while (answer := await self._once(http, form, card)) is None:
-                    await asyncio.sleep(backoff.again())
-                return answer
+            async with httpx.AsyncClient(timeout=POST_S, trust_env=False) as http:
+                async with asyncio.timeout(self._patience_s):
+                    while (answer := await self._once(http, form, card)) is None:
+                        await asyncio.sleep(backoff.again())
+                    return answer
         except TimeoutError:
             return CardAnswer(card, "", *UNREACHABLE)
 

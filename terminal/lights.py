@@ -52,9 +52,9 @@ class Lamp:
 class Light:
     """A lamp behind a switch, kept as the rule says; off at the end."""
 
-    def __init__(self, switch: Switch, trouble: Callable[[str], None]) -> None:
+    def __init__(self, switch: Switch, trouble: Callable[[str], None], retry_s: float = RETRY_S) -> None:
         """`trouble` hears why it cannot be switched, once, and an empty text when it can again."""
-        self._switch, self._trouble = switch, trouble
+        self._switch, self._trouble, self._retry_s = switch, trouble, retry_s
         self._lamp = Lamp()
         self._look_again = asyncio.Event()
         self._dark_because = ""
@@ -86,7 +86,7 @@ class Light:
                     if not self._dark_because:
                         self._trouble(str(error))
                     self._dark_because = str(error)
-                    await asyncio.sleep(RETRY_S)
+                    await asyncio.sleep(self._retry_s)
                     continue
                 if self._dark_because:
                     self._trouble("")
