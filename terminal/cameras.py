@@ -296,8 +296,9 @@ class Camera:
                             self._call(self._tell, "")
                         gone = False
                         backoff.worked()
-            except (CameraError, cv2.error) as error:
-                self._call(self._tell, str(error) if isinstance(error, CameraError) else f"OpenCV: {error.err}")
+            except Exception as error:  # a driver's fault too: it is told, and the camera opened again
+                words = str(error) if isinstance(error, CameraError) else f"{type(error).__name__}: {error}"
+                self._call(self._tell, words)
                 gone = True
                 self._stop.wait(backoff.again())
         return None

@@ -84,13 +84,14 @@ async def run_online(
             port = await stack.enter_async_context(page.serve(fittings.display))
             say(f"The screen: http://127.0.0.1:{port}")
             shows.append(page.show)
-        await stack.enter_async_context(latch)
+        if watch:
+            await stack.enter_async_context(camera.open())
+        await stack.enter_async_context(latch)  # the last to come and the first to go: a camera may be slow to let go
         jobs = [door.run(), terminal.run(), cards.run()]
         jobs += [read_cards(open_it, cards.read, trouble(f"card reader {address}")) for address, open_it in readers]
         if light:
             jobs.append(light.run())
         if watch:
-            await stack.enter_async_context(camera.open())
             jobs.append(watch.run())
         async with background(*jobs):
             return await _until_the_end(door.restart)

@@ -1,6 +1,7 @@
 """`rollcall terminal`: the program at the door, from options, the environment or one file."""
 
 import asyncio
+import logging
 import os
 import sys
 import tomllib
@@ -140,6 +141,8 @@ def _run(identity: Any, server: Any, fittings: Any, *, gate: bool) -> bool:
     from terminal.program import run_online
     from terminal.relays import WrongAddress
 
+    for library in ("pymodbus", "websockets"):  # what matters of it is told in sentences
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         find = open_face_finder() if gate and fittings.camera else None
         return asyncio.run(run_online(identity, server, fittings, click.echo, find))

@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from click.testing import CliRunner
 from PIL import Image
 
+from rollcall.__main__ import main
 from rollcall.local import System
 from rollcall.office import bus_of, ensure_device
 from shared.bus.terminals import order
 from shared.contracts.devices import DeviceConfig, EditDevice
 from shared.contracts.terminals import Restart, TerminalOrder
 from shared.testing import eventually
-from tests.e2e.test_command_line import said
 from tests.systems import a_system, photos, register, rows, web_client
 
 OPEN_S = 1.5
@@ -55,7 +56,11 @@ async def door_program(system: System, secret: str, camera: Path) -> AsyncIterat
     file.write_text(secret + "\n")
     file.chmod(0o600)
     config = camera.parent / "door.toml"
-    config.write_text(f'name = "东门"\nsn = "E-1"\nsecret-file = "{file}"\nseconds-each = 0.5\n', encoding="utf-8")
+    config.write_text(
+        f'name = "东门"\nsn = "E-1"\nsecret-file = "{file}"\nseconds-each = 0.5\n'
+        f'card = ["fifo:{camera.parent / "card"}"]\n',
+        encoding="utf-8",
+    )
     options = ("--config", str(config), "--server", system.running.url, "--hub", system.running.hub_url)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", "terminal", *options, "--camera", str(camera)),
@@ -71,6 +76,12 @@ async def door_program(system: System, secret: str, camera: Path) -> AsyncIterat
             process.kill()
         await process.wait()
         await listening
+
+
+async def command(*words: str) -> None:
+    """`rollcall …`, in a thread of its own: a process would take seconds to start."""
+    done = await asyncio.to_thread(CliRunner().invoke, main, words)
+    assert done.exit_code == 0, done.output
 
 
 def show(camera: Path, photo: bytes) -> None:
@@ -108,13 +119,19 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
             show(camera, photos()["Rishi Sunak"][0])
             await door.says("unknown · 未识别", 2)
             before = len(door.times("relay on"))
-            opening = ("device", "open", "东门", "--data", str(data), "--seconds", "0.2", "--reason", "访客")
-            assert (await said(*opening))[0] == 0
+            await command("device", "open", "东门", "--data", str(data), "--seconds", "0.2", "--reason", "访客")
             await door.says("relay on", before + 1)
             await door.says("relay off", before + 1)
 
+            fifo = tmp_path / "card"
+            await asyncio.to_thread(fifo.write_text, "404\n2026010\n")
+            await door.says("card 404: This card is nobody's")
+            await door.says("card 2026010: repeated")
+            await door.says("relay on", before + 2)
+            assert len(rows(system, "select 1 from punches where st_num = '2026010'")) == 1
+
             file = tmp_path / "seen.jpg"
-            assert (await said("device", "snapshot", "东门", "-o", str(file), "--data", str(data)))[0] == 0
+            await command("device", "snapshot", "东门", "-o", str(file), "--data", str(data))
             with Image.open(io.BytesIO(file.read_bytes())) as picture:
                 assert picture.format == "JPEG"
                 assert max(picture.size) == 640
