@@ -138,14 +138,14 @@ def _run(identity: Any, server: Any, fittings: Any, *, gate: bool) -> bool:
     from terminal.cards import ReaderError
     from terminal.gate import NoFaceFinder, open_face_finder
     from terminal.latch import SwitchError
-    from terminal.program import run_online
+    from terminal.program import by_server, run_door
     from terminal.relays import WrongAddress
 
     for library in ("pymodbus", "websockets"):  # what matters of it is told in sentences
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         find = open_face_finder() if gate and fittings.camera else None
-        return asyncio.run(run_online(identity, server, fittings, click.echo, find))
+        return asyncio.run(run_door(identity.name, fittings, by_server(identity, server), click.echo, find))
     except NoFaceFinder as error:
         raise click.ClickException(f"{error}. Or start with --no-gate: then all pictures are sent.") from None
     except (WrongAddress, SwitchError, ReaderError, OSError) as error:
