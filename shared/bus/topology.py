@@ -20,7 +20,7 @@ from nats.js.api import (
 from nats.js.errors import BadRequestError, NotFoundError
 
 from shared.contracts.attendance import ATTENDANCE_EVENTS
-from shared.contracts.gallery import LibraryChanges
+from shared.contracts.gallery import FaceChanged, LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
 from shared.contracts.people import StudentChanged
@@ -256,7 +256,7 @@ _OWN: dict[str, Rights] = {
     ),
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
-        subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", ATTENDANCE_EVENTS),
+        subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", FaceChanged.subject, ATTENDANCE_EVENTS),
     ),
     "cli": Rights(
         publish=(
