@@ -256,7 +256,14 @@ _OWN: dict[str, Rights] = {
     ),
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
-        subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", FaceChanged.subject, ATTENDANCE_EVENTS),
+        subscribe=(
+            "cmd.hub.*",
+            "hub.*.push.*",
+            "hub.*.command.*",
+            "evt.device.*",
+            FaceChanged.subject,
+            ATTENDANCE_EVENTS,
+        ),
     ),
     "cli": Rights(
         publish=(

@@ -95,4 +95,3 @@ def report_id(device_id: int, part: str, at: datetime) -> str:
 def credible(at: datetime, now: datetime) -> bool:
     """Whether a terminal's time may be true."""
     return now - BEHIND <= at <= now + AHEAD
-

@@ -12,6 +12,7 @@ from device_hub.commands import OrderDesk, TokenDesk
 from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
+from device_hub.offline import FaceHints, PunchDesk
 from device_hub.presence import Lease, PresenceKeeper
 from device_hub.protocol import MAX_FRAME
 from device_hub.seen import Seen
@@ -20,6 +21,7 @@ from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
 from shared.bus import Bus, connect
 from shared.contracts.devices import DeviceChange, DeviceChanged
+from shared.contracts.gallery import FaceChanged
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -66,16 +68,17 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         hub, directory = _wire(bus, presence, seen)
         secret = settings.token_secret.get_secret_value().encode()
         desk = TokenDesk(directory, SpentTokens(bus), secret, settings.token_ttl_s)
-        deeds = Deeds(bus)
+        deeds, hints = Deeds(bus), FaceHints(hub)
         await _listen(bus, hub, directory, desk)
+        await bus.follow(FaceChanged.subject, FaceChanged, hints.changed)
         await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds))
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
-        terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s)
+        terms = Terms(hub.opened, hub.closed, seen.note, PunchDesk(bus).take, settings.heartbeat_s)
         health = _health(bus, directory)
         app = hub_app(health, Door(desk, terms, settings.max_terminals), desk.challenge)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
-        async with background(*jobs, deeds.keep()), _own_health(health, settings):
+        async with background(*jobs, deeds.keep(), hints.keep()), _own_health(health, settings):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
             async with serve_http(

@@ -22,6 +22,7 @@ from device_hub.protocol import (
     Incoming,
     Ping,
     Pong,
+    Punches,
     Reason,
     Unknown,
     Violation,
@@ -29,7 +30,7 @@ from device_hub.protocol import (
     command_text,
 )
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device
+from shared.contracts.devices import Device, DeviceMode
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
 
@@ -56,6 +57,8 @@ class Terms:
     closed: Callable[["Session"], None]
     told: Callable[["Session"], None]
     """it told something new about itself"""
+    punched: Callable[["Session", Punches], None]
+    """it told punches of its own, and waits for an answer"""
     heartbeat_s: float
 
 
@@ -65,10 +68,12 @@ class Session:
     server's WebSocket pings, which cost no JSON and wake nobody here."""
 
     __slots__ = (
+        "_asks_for_faces",
         "_config_revision",
         "_conversation",
         "_deadline",
         "_device",
+        "_offline",
         "_orders",
         "_outbox",
         "_receive_event",
@@ -92,6 +97,8 @@ class Session:
         self.clock_offset_ms: int | None = None
         self.config_taken: int | None = None
         self._config_revision = device.config_revision
+        self._offline = device.config.mode is DeviceMode.OFFLINE
+        self._asks_for_faces = False
         self._device: Device | None = device
         """until it is welcomed: two kilobytes"""
         self._receive_event, self._send_event, self._terms = receive, send, terms
@@ -109,14 +116,20 @@ class Session:
             self._give_orders_up()
             await self._end_writer()
 
-    def push(self, text: str) -> None:
-        """Put news into the outbox."""
-        self._send(Kind.NEWS, text)
+    @property
+    def keeps_faces(self) -> bool:
+        """Whether it wants to hear of changes of the library."""
+        return self._offline or self._asks_for_faces
+
+    def push(self, text: str, kind: Kind = Kind.NEWS) -> None:
+        """Put a message into the outbox."""
+        self._send(kind, text)
 
     def configure(self, device: Device) -> None:
         """What the office says of the device now; the terminal hears of it if that is another configuration."""
         if device.config_revision != self._config_revision:
             self._config_revision = device.config_revision
+            self._offline = device.config.mode is DeviceMode.OFFLINE
             self._send(Kind.CONFIG, Config(revision=device.config_revision, config=device.config).text())
 
     def finish(self, reason: Reason) -> None:
@@ -182,7 +195,7 @@ class Session:
             case Hello(agent=agent):
                 if self._deadline is not None:
                     self._deadline.reschedule(None)
-                self.agent = agent
+                self.agent, self._asks_for_faces = agent, message.faces
                 self._compare_clocks(message.time)
                 if self._device is not None:
                     self._send(Kind.WELCOME, self._welcome(self._device))
@@ -198,6 +211,8 @@ class Session:
                     self._terms.told(self)
             case Ack():
                 self._take_answer(message)
+            case Punches():
+                self._terms.punched(self, message)
             case Farewell():
                 self._end(None, Close.BYE)
             case Unknown():

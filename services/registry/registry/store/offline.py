@@ -63,9 +63,7 @@ async def _numbers(session: AsyncSession, asked: KeepPunches) -> PunchNumbers:
     return row
 
 
-async def _settle(
-    session: AsyncSession, asked: KeepPunches, device: Device, debounce_s: float
-) -> list[RefusedPunch]:
+async def _settle(session: AsyncSession, asked: KeepPunches, device: Device, debounce_s: float) -> list[RefusedPunch]:
     """Those that are not in the database when this returns."""
     at = now()
     punches = {report_id(device.device_id, str(p.seq), p.at): p for p in asked.punches}
@@ -87,9 +85,7 @@ async def _settle(
     return refused
 
 
-async def _write_down(
-    session: AsyncSession, asked: KeepPunches, refused: list[RefusedPunch], before: Ranges
-) -> None:
+async def _write_down(session: AsyncSession, asked: KeepPunches, refused: list[RefusedPunch], before: Ranges) -> None:
     """Into the terminal's log, the first time: the office may know better who was meant, or ask people."""
     who = {punch.seq: punch for punch in asked.punches}
     lines = [("device punch refused", _words(who[r.seq], r.error)) for r in refused]
