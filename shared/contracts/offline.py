@@ -88,7 +88,8 @@ class KeepPunches(Command[PunchesKept]):
 
 
 def report_id(device_id: int, part: str, at: datetime) -> str:
-    """The sighting's id, the same whichever way it is told. `part`: the terminal's own number, or what stands for it."""
+    """The sighting's id, the same whichever way it is told. `part`: the terminal's own number, or what stands for
+    it."""
     return f"report-{device_id}-{part}-{round(at.timestamp() * 1000)}"
 
 

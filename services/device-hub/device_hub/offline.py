@@ -45,7 +45,8 @@ class PunchDesk:
         if session in self._waiting:
             return
         if len(self._waiting) >= MOST_WAITING:
-            return session.push(self._later(punches), Kind.KEPT)
+            session.push(self._later(punches), Kind.KEPT)
+            return
         self._waiting.add(session)
         self._bus.spawn(self._answer(session, punches))
 

@@ -85,8 +85,8 @@ from shared.contracts.library import (
     StoredFace,
     UserEntries,
 )
-from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
+from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.people import (
     DeleteStudent,
     EditStudent,

@@ -1,5 +1,7 @@
 """A terminal's punch numbers as ranges."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ SETS = st.sets(st.integers(1, 60))
 def test_joined_ranges_are_the_union(one: set[int], two: set[int]) -> None:
     ranges = numbers.joined([*numbers.of(one), *numbers.of(two)])
     assert [n for first, last in ranges for n in range(first, last + 1)] == sorted(one | two)
-    assert all(left[1] + 1 < right[0] for left, right in zip(ranges, ranges[1:], strict=False))
+    assert all(left[1] + 1 < right[0] for left, right in pairwise(ranges))
 
 
 @given(SETS, st.integers(0, 70))

@@ -22,7 +22,6 @@ from shared.contracts.offline import (
     report_id,
 )
 from shared.contracts.terminals import device_source
-from shared.errors import NotFound
 
 EPOCHS = 16
 """of one terminal that are remembered; the numbers of an older one are forgotten, its punches are not"""
@@ -79,10 +78,12 @@ async def _settle(session: AsyncSession, asked: KeepPunches, device: Device, deb
             PunchReport(report_id=key, who=p.who, captured_at=min(p.at, at), score=p.score) for key, p in fit.items()
         ),
     )
-    for outcome in (await report(session, reports, debounce_s)).outcomes:
-        if outcome.state in REFUSALS:
-            refused.append(RefusedPunch(seq=fit[outcome.report_id].seq, error=REFUSALS[outcome.state]))
-    return refused
+    outcomes = (await report(session, reports, debounce_s)).outcomes
+    return refused + [
+        RefusedPunch(seq=fit[outcome.report_id].seq, error=REFUSALS[outcome.state])
+        for outcome in outcomes
+        if outcome.state in REFUSALS
+    ]
 
 
 async def _write_down(session: AsyncSession, asked: KeepPunches, refused: list[RefusedPunch], before: Ranges) -> None:
