@@ -332,7 +332,7 @@ class PunchNumbers(Table):
     device_id: Mapped[int] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"))
     epoch: Mapped[str] = mapped_column(String(32))
     heard: Mapped[str] = mapped_column(Text)
-    """ranges as text: registry.numbers"""
+    """ranges as text: shared.ranges"""
 
 
 class OfficeAccount(Table):

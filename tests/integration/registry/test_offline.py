@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from registry.handlers import Attendance, Devices, Students, Terminals
-from registry.numbers import MOST
 from registry.store.offline import EPOCHS
 from shared.contracts.attendance import PunchesOfDay, PunchReport, ReportPunches
 from shared.contracts.base import now
 from shared.contracts.devices import AddDevice, EditDevice, GetDeviceLog, Proof, RemoveDevice
 from shared.contracts.offline import KeepPunches, OfflinePunch, PunchesKept, Ranges, Refusal, report_id
 from shared.errors import NotFound
+from shared.ranges import MOST
 from tests.integration.registry.samples import SHANGHAI, registration
 
 START = now().replace(microsecond=250_000) - timedelta(days=2)

@@ -3,10 +3,10 @@
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from registry import numbers
 from registry.store import devices
 from registry.store.reported import report
 from registry.tables import Audit, PunchNumbers
+from shared import ranges
 from shared.contracts.attendance import PunchReport, ReportPunches, ReportState
 from shared.contracts.base import now
 from shared.contracts.devices import Device, GetDevice
@@ -34,16 +34,16 @@ async def keep(session: AsyncSession, asked: KeepPunches, debounce_s: float) -> 
     Raises NotFound."""
     device = await devices.get(session, GetDevice(device_id=asked.device_id))
     row = await _numbers(session, asked)
-    before = numbers.read(row.heard)
+    before = ranges.read(row.heard)
     refused = await _settle(session, asked, device, debounce_s)
     told = [punch.seq for punch in asked.punches]
-    heard = numbers.joined([*before, *numbers.of(told), *asked.gone])
+    heard = ranges.joined([*before, *ranges.of(told), *asked.gone])
     await _write_down(session, asked, [r for r in refused if not _within(r.seq, r.seq, before)], before)
-    row.heard = numbers.written(heard)
+    row.heard = ranges.written(heard)
     return PunchesKept(
-        kept=numbers.of(set(told) - {r.seq for r in refused}),
+        kept=ranges.of(set(told) - {r.seq for r in refused}),
         refused=tuple(refused),
-        missing=numbers.gaps(heard, asked.last)[:MAX_RANGES],
+        missing=ranges.gaps(heard, asked.last)[:MAX_RANGES],
     )
 
 
@@ -97,8 +97,8 @@ async def _write_down(session: AsyncSession, asked: KeepPunches, refused: list[R
         await session.execute(insert(Audit), [common | {"action": a, "detail": detail} for a, detail in lines])
 
 
-def _within(first: int, last: int, ranges: Ranges) -> bool:
-    return any(begin <= first and last <= end for begin, end in ranges)
+def _within(first: int, last: int, known: Ranges) -> bool:
+    return any(begin <= first and last <= end for begin, end in known)
 
 
 def _words(punch: OfflinePunch, error: Refusal) -> str:
