@@ -10,6 +10,7 @@ The protocol is in docs/terminals.md.
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -17,7 +18,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -28,6 +29,7 @@ from websockets.exceptions import WebSocketException
 
 from terminal.backoff import Backoff
 from terminal.events import (
+    Answer,
     Channel,
     Command,
     Configured,
@@ -50,6 +52,8 @@ from terminal.roster import update
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
+LAST_WORD_S = 1.0
+"""how long the hub may take to accept our bye"""
 PATIENCE = 1.5
 """heartbeats that the hub may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
 CLOCK_EVERY = 15
@@ -325,6 +329,11 @@ class _HubTalk:
                 try:
                     while True:
                         await self._take(socket, read_object(await socket.recv()))
+                except asyncio.CancelledError:  # we stop
+                    with contextlib.suppress(WebSocketException, TimeoutError):
+                        async with asyncio.timeout(LAST_WORD_S):
+                            await socket.send(json.dumps({"type": "bye", "reason": "stopping"}))
+                    raise
                 finally:
                     for task in self._answering:
                         task.cancel()
@@ -365,10 +374,10 @@ class _HubTalk:
 
     async def _obey(self, socket: ClientConnection, ordered: Command) -> None:
         answer, new = await self._orders.do(ordered, self._clock.now(time.monotonic()))
+        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
+            await socket.send(ack(ordered.id, answer))
         if new:
             self._hear(Obeyed(ordered, answer))
-        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
-            await socket.send(json.dumps({"type": "ack", "id": ordered.id, **asdict(answer)}))
 
     def _chores(self, socket: ClientConnection, heartbeat_s: float) -> Iterator[Awaitable[None]]:
         """What is done beside listening; and what happened while there was no hub is made up for."""
@@ -392,6 +401,14 @@ class _HubTalk:
             await asyncio.sleep(every_s)
             number += 1
             await socket.send(json.dumps({"type": "ping", "id": number, "time": _our_time()}))
+
+
+def ack(order_id: str, answer: Answer) -> str:
+    """The frame that answers a command; a picture goes as base64."""
+    frame = {"type": "ack", "id": order_id, "ok": answer.ok, "error": answer.error, "detail": answer.detail}
+    if answer.picture:
+        frame["picture"] = base64.b64encode(answer.picture).decode()
+    return json.dumps(frame, ensure_ascii=False)
 
 
 def _heartbeat(welcome: dict[str, Any]) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import httpx
 
 from terminal.backoff import Backoff
-from terminal.events import Delivered, Ended, Event, Rubbish, Stale
+from terminal.events import Delivered, Ended, Event, Rubbish, Trouble
 from terminal.library import Library, LibraryFull
 from terminal.punches import PunchStore, State
 
@@ -28,6 +28,9 @@ CONNECTED_WITHIN_S: Final = 10.0
 """after a connection it is asked for within this time: a whole fleet may have come back"""
 MODE: Final = "mode"
 """the note that says who recognises, for a start without a server"""
+
+LIBRARY: Final = "library"
+"""what does not work when the copy cannot be brought up to date"""
 
 Camera = Callable[[], Awaitable[bytes]]
 Send = Callable[[str], Awaitable[None]]
@@ -120,15 +123,19 @@ class FaceKeeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        backoff = Backoff(self._dice)
+        backoff, failing = Backoff(self._dice), False
         while True:
             try:
                 if await self._update():
                     self._changed()
                 backoff.worked()
+                if failing:
+                    self._hear(Trouble(LIBRARY, ""))
+                failing = False
                 wait = FACES_S
             except (httpx.HTTPError, Ended, Rubbish, LibraryFull, OSError) as error:
-                self._hear(Stale(str(error) or type(error).__name__))
+                self._hear(Trouble(LIBRARY, str(error) or type(error).__name__))
+                failing = True
                 wait = backoff.again()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
