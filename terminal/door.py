@@ -1,8 +1,8 @@
 """What happens at a door: who is heard of opens it, shows on the screen, lights the lamp.
 
 Everything that is learnt comes to `Door.hear` as a value of terminal/events.py, whether a server recognised somebody,
-this terminal did by itself, or a card was read. The door opens for a punch that stands in the ledger, and for an order
-of the office; for nothing else.
+this terminal did by itself, or a card was read. The door opens for a punch that stands, and for an order of the
+office; for nothing else.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ that opens by itself frightens people"""
 MAX_OPEN_S: Final = 60.0
 REMEMBERED: Final = 256
 """punches that were heard of already; stream and hub both tell of each"""
-STANDS: Final = frozenset({"recorded", "repeated"})
-"""states of a punch that stands in the ledger: this one, or the one of a moment ago"""
+STANDS: Final = frozenset({"recorded", "repeated", "kept"})
+"""states of a punch that stands: in the ledger, this one or the one of a moment ago, or on this terminal's own disk"""
 
 TakePicture = Callable[[int], Awaitable[bytes]]
 """A JPEG of at most so many bytes. Raises CannotDo."""
@@ -53,12 +53,10 @@ class Door:
         show: Show,
         *,
         light: Light | None = None,
-        take_picture: TakePicture | None = None,
         log: Callable[[Event], None] = lambda event: None,
     ) -> None:
         """`log` hears every event as well, a punch once, whoever tells of it."""
-        self._latch, self._show, self._light, self._take_picture = latch, show, light, take_picture
-        self._log = log
+        self._latch, self._show, self._light, self._log = latch, show, light, log
         self._config, self._wished = DeviceConfig(), Configured(0, {})
         self._scenes = Scenes()
         self._changed = asyncio.Event()
@@ -66,6 +64,8 @@ class Door:
         self._heard: deque[str] = deque(maxlen=REMEMBERED)
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         """the clock that punches are told by: the server's, where there is one"""
+        self.take_picture: TakePicture | None = None
+        """None: there is no camera"""
         self.restart = asyncio.Event()
         """the office wishes the program to start again, and was told that it does"""
 
@@ -133,8 +133,8 @@ class Door:
                 )
                 self._changed.set()
                 return "shown"
-            case "take_snapshot" if self._take_picture is not None:
-                jpeg = await self._take_picture(MAX_SNAPSHOT)
+            case "take_snapshot" if self.take_picture is not None:
+                jpeg = await self.take_picture(MAX_SNAPSHOT)
                 self._scenes.pictured(self._clock())
                 self._changed.set()
                 return Snapshot(jpeg, f"{len(jpeg) / 1000:.0f} kB")

@@ -1,25 +1,26 @@
-"""The program at the door: its fittings wired together, in online mode."""
+"""The program at the door: its fittings wired together, and with whoever recognises."""
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from shared.runtime import background
 from terminal.cameras import Camera, opener
-from terminal.cards import CardDesk, Cards, open_reader, read_cards
+from terminal.cards import CardDesk, Cards, Present, open_reader, read_cards
 from terminal.client import Identity, Server, Terminal
-from terminal.display import Console, Scene
+from terminal.display import Console, Scene, Show
 from terminal.door import Door
-from terminal.events import Blind, Event, Trouble
+from terminal.events import Blind, Trouble
 from terminal.gate import FindFaces, Watch
 from terminal.latch import Latch
 from terminal.lights import Light
 from terminal.page_server import Page
 from terminal.relays import open_switch
+from terminal.reserve import Reserve
 
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -42,77 +43,99 @@ class Fittings:
     """port of the full-screen page; None: the console only"""
 
 
-async def run_online(
-    identity: Identity, server: Server, fittings: Fittings, say: Say, find: FindFaces | None = None
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """Whoever says who it is that stands there: the server, or the terminal by itself. `run` tells the door all that it
+    learns, until cancelled; `present` makes a punch of a card; `now` is the clock that punches are told by."""
+
+    run: Callable[[], Awaitable[None]]
+    present: Present
+    now: Callable[[], datetime]
+
+
+Recognise = Callable[[Door, Watch | None], Recogniser]
+"""Makes the recogniser of a door; without a camera there is no Watch."""
+
+
+def by_server(identity: Identity, server: Server, reserve: Reserve | None = None) -> Recognise:
+    """Online mode: frames go to the server, its answers come back. With a reserve this terminal recognises by itself
+    where the office configures `offline`, and while no server answers."""
+
+    def recognise(door: Door, watch: Watch | None) -> Recogniser:
+        camera = watch.frame if watch else None
+        terminal = Terminal(identity, server, door.hear, camera=camera, obey=door.obey, reserve=reserve)
+        return Recogniser(terminal.run, CardDesk(identity, server, terminal.now).present, terminal.now)
+
+    return recognise
+
+
+async def run_door(
+    name: str, fittings: Fittings, recognise: Recognise, say: Say, find: FindFaces | None = None
 ) -> bool:
-    """The server recognises. Runs until a signal ends it (False), or the office orders a restart (True). `find` looks
-    for faces; without it every picture that the server asks for is sent.
+    """Runs until a signal ends it (False), or the office orders a restart (True). `name` stands on the screen; `find`
+    looks for faces, and without it every picture is worth recognising.
 
     Raises WrongAddress, SwitchError, ReaderError at once for fittings that cannot be; OSError if the page's port is
     taken. What fails later is told and tried again.
     """
 
-    def hear(event: Event) -> None:
-        door.hear(event)
-
     def trouble(what: str) -> Callable[[str], None]:
-        return lambda reason: hear(Trouble(what, reason))
+        return lambda reason: door.hear(Trouble(what, reason))
 
     readers = [(address, open_reader(address)) for address in fittings.cards]
+    latch = Latch(open_switch(fittings.relay, say), trouble("relay"))
+    light = Light(open_switch(fittings.light, say, "light"), trouble("light")) if fittings.light else None
+    console = Console(say, lambda: datetime.now().astimezone())
+    shows: list[Show] = [console.show]
+    door = Door(latch, lambda scene: _show(shows, scene), light=light, log=console.log)
     async with AsyncExitStack() as stack:
-        latch = Latch(open_switch(fittings.relay, say), trouble("relay"))
-        light = Light(open_switch(fittings.light, say, "light"), trouble("light")) if fittings.light else None
+        stop = stack.enter_context(_stopped_by_signals())
         watch: Watch | None = None
         if fittings.camera:
             source = opener(fittings.camera, loop=fittings.loop, seconds_each=fittings.seconds_each)
-            camera = Camera(source, lambda reason: hear(Blind(reason)))
-            watch = Watch(camera, find, hear, light.look if light else lambda brightness: None)
-        console = Console(say, lambda: datetime.now().astimezone())
-        shows: list[Callable[[Scene], None]] = [console.show]
-        door = Door(
-            latch,
-            lambda scene: _show(shows, scene),
-            light=light,
-            take_picture=watch.snapshot if watch else None,
-            log=console.log,
-        )
-        terminal = Terminal(identity, server, hear, camera=watch.frame if watch else None, obey=door.obey)
-        door.now = terminal.now
-        cards = Cards(CardDesk(identity, server, terminal.now).present, hear)
+            camera = await stack.enter_async_context(Camera(source, lambda reason: door.hear(Blind(reason))).open())
+            watch = Watch(camera, find, door.hear, light.look if light else lambda brightness: None)
+            door.take_picture = watch.snapshot
+        recogniser = recognise(door, watch)
+        door.now = recogniser.now
+        cards = Cards(recogniser.present, door.hear)
         if fittings.display is not None:
-            page = Page(identity.name, cards.read)
+            page = Page(name, cards.read)
             port = await stack.enter_async_context(page.serve(fittings.display))
             say(f"The screen: http://127.0.0.1:{port}")
             shows.append(page.show)
-        if watch:
-            await stack.enter_async_context(camera.open())
         await stack.enter_async_context(latch)  # the last to come and the first to go: a camera may be slow to let go
-        jobs = [door.run(), terminal.run(), cards.run()]
+        jobs = [door.run(), recogniser.run(), cards.run()]
         jobs += [read_cards(open_it, cards.read, trouble(f"card reader {address}")) for address, open_it in readers]
-        if light:
-            jobs.append(light.run())
-        if watch:
-            jobs.append(watch.run())
+        jobs += [part.run() for part in (light, watch) if part is not None]
         async with background(*jobs):
-            return await _until_the_end(door.restart)
+            await _first(stop, door.restart)
+        return door.restart.is_set() and not stop.is_set()
 
 
-def _show(shows: list[Callable[[Scene], None]], scene: Scene) -> None:
+def _show(shows: list[Show], scene: Scene) -> None:
     for show in shows:
         show(scene)
 
 
-async def _until_the_end(restart: asyncio.Event) -> bool:
-    """True for a restart, False for a signal."""
+@contextmanager
+def _stopped_by_signals() -> Iterator[asyncio.Event]:
+    """Set by the first one; while inside, none ends the process in the middle of locking the door."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in STOPS:
         loop.add_signal_handler(number, stop.set)
-    ends = [asyncio.create_task(event.wait()) for event in (restart, stop)]
     try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        yield stop
     finally:
-        for end in ends:
-            end.cancel()
         for number in STOPS:
             loop.remove_signal_handler(number)
-    return restart.is_set() and not stop.is_set()
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait for any of them."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -170,7 +170,7 @@ class GpioSwitch:
             import gpiod
             from gpiod.line import Direction, Value
         except ImportError:
-            raise SwitchError("GPIO needs Linux and the package gpiod: pip install gpiod") from None
+            raise SwitchError("GPIO needs Linux and the package gpiod: pip install 'rollcall[gpio]'") from None
         self._values = {True: Value.ACTIVE, False: Value.INACTIVE}
         self._line: int | str = int(line) if line.isdecimal() else line
         settings = gpiod.LineSettings(direction=Direction.OUTPUT, active_low=active_low, output_value=Value.INACTIVE)

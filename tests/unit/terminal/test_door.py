@@ -46,9 +46,8 @@ class Site:
         self.scenes, self.told = list[Scene](), list[Event]()
         self.latch = Latch(self.switch, lambda reason: None, retry_s=0.02)
         self.light = Light(self.lamp, lambda reason: None)
-        self.door = Door(
-            self.latch, self.scenes.append, light=self.light, take_picture=self.picture, log=self.told.append
-        )
+        self.door = Door(self.latch, self.scenes.append, light=self.light, log=self.told.append)
+        self.door.take_picture = self.picture
         self.door.now = lambda: NOW
 
     async def picture(self, max_bytes: int) -> bytes:
