@@ -81,6 +81,10 @@ def _read_config(context: click.Context, parameter: click.Parameter, file: Path 
     help="Keep faces and punches in this folder, sealed, and recognise here while no server answers, or where the "
     "office configures it.",
 )  # fmt: skip
+@click.option(
+    "--former-secret-file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The secret that --offline was sealed with, once after the office renewed it.",
+)  # fmt: skip
 def terminal(
     name: str,
     sn: str,
@@ -96,6 +100,7 @@ def terminal(
     card: tuple[str, ...],
     display: int | None,
     offline: Path | None,
+    former_secret_file: Path | None,
 ) -> None:
     """The program at the door: camera, door, screen and cards of one terminal, with the server that recognises.
 
@@ -116,7 +121,11 @@ def terminal(
         if offline is None:
             return await run_door(name, fittings, by_server(identity, address), click.echo, find)
         from terminal.offline import EyeSettings
+        from terminal.sealing import change_secret
         from terminal.standalone import open_box
+
+        if former := secret_of(former_secret_file) if former_secret_file else "":
+            change_secret(offline, former.encode(), key)
 
         with open_box(offline, key) as box:
             async with box.reserve(EyeSettings()) as reserve:
