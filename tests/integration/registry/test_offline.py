@@ -15,7 +15,7 @@ from shared.errors import NotFound
 from shared.ranges import MOST
 from tests.integration.registry.samples import SHANGHAI, registration
 
-START = now().replace(microsecond=250_000) - timedelta(days=2)
+START = (now() - timedelta(days=2)).replace(hour=4, minute=0, second=0, microsecond=250_000)
 ONE, TWO = "20260001", "20260002"
 
 
@@ -43,7 +43,7 @@ async def keep(
 async def times(attendance: Attendance) -> list[tuple[str, float]]:
     """(number, minutes after the start) of all punches, by time."""
     days = {(START + timedelta(hours=12 * half)).astimezone(SHANGHAI).date() for half in range(5)}
-    rows = [row for day in days for row in (await attendance.of_day(PunchesOfDay(day=day))).rows]
+    rows = [row for day in days for row in (await attendance.of_day(PunchesOfDay(day=day, limit=2_000))).rows]
     return sorted(((row.num, (row.captured_at - START) / timedelta(minutes=1)) for row in rows), key=lambda r: r[1])
 
 
