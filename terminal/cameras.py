@@ -1,6 +1,6 @@
 """The camera at the door: always the newest picture, from whatever there is, opened again when it is gone.
 
-    0, 1, /dev/video0                a camera of this machine (V4L2)
+    0, 1, /dev/video0, /dev/v4l/…    a camera of this machine (V4L2)
     rtsp://…, http://…               a camera on the network
     a video file                     at its own pace
     a folder                         its pictures, one after another
@@ -114,10 +114,11 @@ def _local_camera(device: str, stop: threading.Event) -> Source:
         raise CameraError(f"There is no camera {device}; is it plugged in?")
     if not os.access(device, os.R_OK | os.W_OK):
         raise CameraError(f"No right to use {device}: add the user to its group, mostly video")
-    return Live(device, device, cv2.CAP_V4L2, stop)
+    number = re.fullmatch(r"/dev/video(\d+)", str(Path(device).resolve()))  # /dev/v4l/by-id/… are links to these
+    return Live(int(number[1]) if number else device, device, cv2.CAP_V4L2, stop)
 
 
-def _open(address: str, shown: str, backend: int) -> cv2.VideoCapture:
+def _open(address: str | int, shown: str, backend: int) -> cv2.VideoCapture:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_MS]
     capture = cv2.VideoCapture(address, backend, limits if backend == cv2.CAP_FFMPEG else [])
     if not capture.isOpened():
@@ -133,7 +134,7 @@ def _open(address: str, shown: str, backend: int) -> cv2.VideoCapture:
 class Live:
     """A camera that goes on whether it is read or not, so that it is read all the time."""
 
-    def __init__(self, address: str, shown: str, backend: int, stop: threading.Event) -> None:
+    def __init__(self, address: str | int, shown: str, backend: int, stop: threading.Event) -> None:
         self._shown, self._stop = shown, stop
         self._capture = _open(address, shown, backend)
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)

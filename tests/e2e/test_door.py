@@ -46,7 +46,7 @@ class Program:
         async def so_often() -> bool:
             return len(self.times(words)) >= count
 
-        await eventually(so_often, 30, f"{words}, in {self.lines}")
+        await eventually(so_often, 30, f"it says {words}")
         return self.times(words)[count - 1]
 
 
@@ -112,7 +112,7 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
             opened = await door.says("relay on")
             await door.says("recorded · 马克龙 .2026010. · 打卡成功")
             closed = await door.says("relay off")
-            assert OPEN_S - 0.1 <= closed - opened <= OPEN_S + 1.5
+            assert OPEN_S - 0.1 <= closed - opened <= OPEN_S + 3
             assert len(rows(system, "select 1 from punches where st_num = '2026010'")) == 1
             assert rows(system, "select distinct place from punches") == [("东门",)]
 

@@ -34,4 +34,4 @@ class SwitchDouble:
         async def so_far() -> bool:
             return self.states == list(states)
 
-        await eventually(so_far, 5, f"{states}, not {self.states}")
+        await eventually(so_far, 5, f"turned to {states}")

@@ -76,7 +76,7 @@ async def comes(heard: list[str], *numbers: str) -> None:
     async def so_far() -> bool:
         return heard == list(numbers)
 
-    await eventually(so_far, 10, f"{numbers}, not {heard}")
+    await eventually(so_far, 10, f"{numbers} are read")
 
 
 async def test_a_fifo_is_made_and_read_whoever_writes(tmp_path: Path) -> None:
