@@ -36,7 +36,7 @@ class Vault:
         """The plain bytes; raises WrongKey."""
         try:
             return self._aead.decrypt(sealed[:NONCE], sealed[NONCE:], bound_to.encode())
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: shorter than a nonce
             raise WrongKey(f"cannot decrypt {bound_to.split(':')[0]}") from None
 
 

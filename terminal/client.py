@@ -1,5 +1,7 @@
 """A terminal's side of both channels: gets tokens, keeps the connections, sends frames when asked, tells what it hears.
 
+With a reserve it recognises by itself where the office wants that, and while no server does.
+
     POST /faces/api/token                          → a token, a fresh one for each connection
     GET  hub:8001/terminal                         → a challenge: with a secret, the hub needs no token
     WS   hub:8001/terminal    Authorization        hello, ping, ack …  ← welcome, command, config, result, punch, bye
@@ -15,7 +17,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +40,8 @@ from terminal.events import (
     Obeyed,
     Offline,
     Online,
+    Punch,
+    Recognising,
     Rubbish,
     command,
     configured,
@@ -45,6 +49,8 @@ from terminal.events import (
     read_object,
 )
 from terminal.orders import Obey, Orders, ServerClock, cannot_obey
+from terminal.reserve import CONNECTED_WITHIN_S, MODE, Camera, Eye, FaceKeeper, Reserve, Teller
+from terminal.roster import update
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
@@ -56,9 +62,10 @@ CLOCK_EVERY = 15
 """heartbeats between two comparisons of the clocks"""
 MAX_FRAME = 2**20
 AGENT = "rollcall-terminal/0.1"
-
-Camera = Callable[[], Awaitable[bytes]]
-"""Gives the newest picture as JPEG; may wait until there is one."""
+GRACE_S = 2.0
+"""how long a terminal waits for the server before it recognises by itself, where the server should"""
+OFFLINE = "offline"
+"""the configured mode in which the terminal recognises"""
 
 TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, Ended)
 
@@ -110,10 +117,15 @@ class Terminal:
         camera: Camera | None = None,
         obey: Obey = cannot_obey,
         dice: Random | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
-        self._identity, self._server, self._hear, self._camera = identity, server, hear, camera
+        self._identity, self._server, self._tell, self._camera = identity, server, hear, camera
         self._orders, self._clock = Orders(obey), ServerClock()
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
+        self._reserve = reserve
+        self._teller = Teller(reserve.punches, self.hear) if reserve else None
+        self._mode = reserve.punches.noted(MODE) if reserve else ""
+        self._streams, self._here, self._switched = False, False, asyncio.Event()
 
     def now(self) -> datetime:
         """What the server's clock says; ours, until it told."""
@@ -122,11 +134,81 @@ class Terminal:
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            hub = _HubTalk(self._hear, self._orders, self._clock)
+            keeper = self._keeper(http, self._reserve) if self._reserve else None
+            hub = _HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
             group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub)))
+            if keeper is not None:
+                group.create_task(keeper.run())
             if self._camera is not None:
-                stream = _StreamTalk(self._hear, self._camera)
-                group.create_task(self._keep(Channel.STREAM, partial(self._to_gateway, http, stream)))
+                group.create_task(self._recognise(http, self._camera))
+
+    def hear(self, event: Event) -> None:
+        """Take note of what decides who recognises and what is to be told; pass it on. Another part of the program that
+        makes punches tells of them here."""
+        match event:
+            case Configured(config=config) if self._reserve is not None:
+                self._mode = str(config.get("mode", ""))
+                self._reserve.punches.note(MODE, self._mode)
+                self._switched.set()
+            case Online(channel=Channel.STREAM) | Offline(channel=Channel.STREAM):
+                self._streams = isinstance(event, Online)
+                self._switched.set()
+            case Punch(channel=Channel.HERE) if self._teller is not None:
+                self._teller.look()
+        self._tell(event)
+
+    def _keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
+        async def fetch() -> bool:
+            return await update(http, self._server.api, self._token(http), reserve.library)
+
+        def changed() -> None:
+            if reserve.punches.try_again() and self._teller is not None:
+                self._teller.look()
+
+        return FaceKeeper(fetch, changed, self.hear, self._dice)
+
+    def _token(self, http: httpx.AsyncClient) -> Callable[[], Awaitable[str]]:
+        return lambda: fetch_token(http, self._server, self._identity)
+
+    # ---- who recognises
+
+    async def _recognise(self, http: httpx.AsyncClient, camera: Camera) -> None:
+        """The server, or this terminal; never both."""
+        jobs: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                self._switched.clear()
+                await _settle(jobs, self._wishes(http, camera))
+                switched = asyncio.create_task(self._switched.wait())
+                done, _ = await asyncio.wait({switched, *jobs.values()}, return_when=asyncio.FIRST_COMPLETED)
+                switched.cancel()
+                for job in done - {switched}:
+                    job.result()
+        finally:
+            await _settle(jobs, {})
+
+    def _wishes(self, http: httpx.AsyncClient, camera: Camera) -> "dict[str, Job]":
+        """The jobs that should be done now."""
+        wishes: dict[str, Job] = {}
+        eye = self._reserve.eye if self._reserve else None
+        alone = eye is not None and self._mode == OFFLINE
+        if alone:
+            self._streams = False
+        else:
+            stream = partial(self._to_gateway, http, _StreamTalk(self.hear, camera))
+            wishes["stream"] = lambda: self._keep(Channel.STREAM, stream)
+        if eye is not None and not self._streams:
+            wishes["eye"] = lambda: self._alone(eye, camera, 0.0 if alone else GRACE_S)
+        elif self._here:
+            self._here = False
+            self._tell(Recognising(here=False))
+        return wishes
+
+    async def _alone(self, eye: Eye, camera: Camera, grace_s: float) -> None:
+        await asyncio.sleep(grace_s)
+        self._here = True
+        self._tell(Recognising(here=True))
+        await eye.run(camera, self.hear, self.now)
 
     async def _to_hub(self, http: httpx.AsyncClient, talk: "_HubTalk", stands: Callable[[], None]) -> None:
         """With the secret alone, if there is one. Whom the hub refuses asks for a token: that announces it to the
@@ -148,7 +230,7 @@ class Terminal:
 
         def stands() -> None:
             backoff.worked()
-            self._hear(Online(channel))
+            self.hear(Online(channel))
 
         while True:
             try:
@@ -158,8 +240,21 @@ class Terminal:
                 reason = str(error) or type(error).__name__
                 by_person = isinstance(error, Ended) and error.by_person
                 wait = backoff.patient() if by_person else backoff.again()
-            self._hear(Offline(channel, reason, wait))
+            self.hear(Offline(channel, reason, wait))
             await asyncio.sleep(wait)
+
+
+Job = Callable[[], Coroutine[Any, Any, None]]
+
+
+async def _settle(jobs: dict[str, asyncio.Task[None]], wishes: dict[str, Job]) -> None:
+    """End the jobs that nobody wishes any more, begin those that are new."""
+    ended = [jobs.pop(name) for name in jobs.keys() - wishes.keys()]
+    for job in ended:
+        job.cancel()
+    await asyncio.gather(*ended, return_exceptions=True)
+    for name in wishes.keys() - jobs.keys():
+        jobs[name] = asyncio.create_task(wishes[name]())
 
 
 Talk = Callable[[Callable[[], None]], Awaitable[None]]
@@ -246,8 +341,16 @@ async def _closing(socket: ClientConnection, work: Awaitable[None]) -> None:
 class _HubTalk:
     """Connections to the device-hub, one after another."""
 
-    def __init__(self, hear: Callable[[Event], None], orders: Orders, clock: ServerClock) -> None:
+    def __init__(
+        self,
+        hear: Callable[[Event], None],
+        orders: Orders,
+        clock: ServerClock,
+        teller: Teller | None = None,
+        keeper: FaceKeeper | None = None,
+    ) -> None:
         self._hear, self._orders, self._clock = hear, orders, clock
+        self._teller, self._keeper = teller, keeper
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self, server: Server, authorization: str, stands: Callable[[], None]) -> None:
@@ -256,10 +359,9 @@ class _HubTalk:
             stands()
             await self._take_config(socket, welcome)
             heartbeat_s = _heartbeat(welcome)
-            async with (
-                _beside(socket, self._watch(socket, heartbeat_s)),
-                _beside(socket, self._ask_time(socket, heartbeat_s * CLOCK_EVERY)),
-            ):
+            async with contextlib.AsyncExitStack() as chores:
+                for chore in self._chores(socket, heartbeat_s):
+                    await chores.enter_async_context(_beside(socket, chore))
                 try:
                     while True:
                         await self._take(socket, read_object(await socket.recv()))
@@ -274,7 +376,8 @@ class _HubTalk:
 
     async def _greet(self, socket: ClientConnection) -> dict[str, Any]:
         """hello → welcome."""
-        await socket.send(json.dumps({"type": "hello", "versions": [1], "agent": AGENT, "time": _our_time()}))
+        hello = {"type": "hello", "versions": [1], "agent": AGENT, "time": _our_time()}
+        await socket.send(json.dumps(hello | ({"faces": True} if self._keeper else {})))
         async with asyncio.timeout(ANSWER_S):
             welcome = read_object(await socket.recv())
         news(Channel.HUB, welcome)
@@ -291,6 +394,10 @@ class _HubTalk:
                 await self._take_config(socket, message)
             case "pong":
                 self._clock.tell(message.get("time", ""), time.monotonic())
+            case "punches_kept" | "punches_later" if self._teller is not None:
+                self._teller.heard(message)
+            case "library" if self._keeper is not None:
+                self._keeper.hint(message.get("within_s"))
             case _:
                 if event := news(Channel.HUB, message):
                     self._hear(event)
@@ -307,6 +414,15 @@ class _HubTalk:
             await socket.send(ack(ordered.id, answer))
         if new:
             self._hear(Obeyed(ordered, answer))
+
+    def _chores(self, socket: ClientConnection, heartbeat_s: float) -> Iterator[Awaitable[None]]:
+        """What is done beside listening; and what happened while there was no hub is made up for."""
+        yield self._watch(socket, heartbeat_s)
+        yield self._ask_time(socket, heartbeat_s * CLOCK_EVERY)
+        if self._keeper is not None:
+            self._keeper.hint(CONNECTED_WITHIN_S)
+        if self._teller is not None:
+            yield self._teller.run(socket.send)
 
     async def _watch(self, socket: ClientConnection, heartbeat_s: float) -> None:
         """A half-open connection looks alive from one side: what the hub sends of itself need not be seen here."""

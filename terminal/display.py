@@ -1,6 +1,6 @@
 """What the screen shows: one scene at a time, made of what was heard. Pure; the console's lines too.
 
-"Recorded" is said only of a punch that the ledger has.
+"Clocked in" is said only of a punch that the ledger has; of one that only this terminal has yet, that it is kept here.
 """
 
 from collections import OrderedDict
@@ -16,6 +16,7 @@ from terminal.events import (
     CardRead,
     Channel,
     Configured,
+    Delivered,
     Event,
     Face,
     Obeyed,
@@ -23,6 +24,7 @@ from terminal.events import (
     Online,
     Presence,
     Punch,
+    Recognising,
     Result,
     Seen,
     Trouble,
@@ -31,6 +33,12 @@ from terminal.events import (
 RECENT_S: Final = 60.0
 """whoever was recorded within so long and is still there has clocked in, and is not told again that it is done"""
 REMEMBERED: Final = 64
+WORDS: Final = {
+    "recorded": ("打卡成功", "Clocked in", "已打卡", "Clocked in"),
+    "repeated": ("已打过卡", "Already clocked in", "已打卡", "Clocked in"),
+    "kept": ("已在本机保存，稍后上传", "Kept here, will be sent", "已在本机保存", "Kept here"),
+}
+"""of a punch, by its state; then for whoever is still there"""
 
 
 class Kind(StrEnum):
@@ -94,7 +102,7 @@ class Scenes:
         """shown beside the name of whoever clocks in"""
         self._notice = _NOTHING
         self._presence, self._online, self._blind = Presence.NOBODY, True, ""
-        self._clocked_in: OrderedDict[str, float] = OrderedDict()
+        self._clocked_in: OrderedDict[str, tuple[float, str, str]] = OrderedDict()
 
     @property
     def ends_at(self) -> float:
@@ -124,6 +132,8 @@ class Scenes:
         match event:
             case Online(channel=Channel.STREAM):
                 self._online = True
+            case Recognising(here=True):
+                self._online = True  # nobody at the door misses the server
             case Offline(channel=Channel.STREAM):
                 self._online = False
             case Blind(reason=reason):
@@ -143,12 +153,12 @@ class Scenes:
                 self._put(words, 3, at, 4)
 
     def _hear_punch(self, punch: Punch, at: float) -> None:
-        self._clocked_in[punch.num] = at
+        zh, en, again_zh, again_en = WORDS.get(punch.state, WORDS["repeated"])
+        self._clocked_in[punch.num] = (at, again_zh, again_en)
         self._clocked_in.move_to_end(punch.num)
         if len(self._clocked_in) > REMEMBERED:
             self._clocked_in.popitem(last=False)
-        words = ("打卡成功", "Clocked in") if punch.state == "recorded" else ("已打过卡", "Already clocked in")
-        scene = Scene(Kind.RECORDED, *words, name=punch.name, num=punch.num, more_zh=self.greeting)
+        scene = Scene(Kind.RECORDED, zh, en, name=punch.name, num=punch.num, more_zh=self.greeting)
         self._put(scene, 3, at, 4)
 
     def _hear_result(self, result: Result, at: float) -> None:
@@ -159,8 +169,9 @@ class Scenes:
             self._hear_stranger(result.faces[0], at)
 
     def _known(self, face: Face, at: float) -> Scene:
-        if at - self._clocked_in.get(face.num, float("-inf")) < RECENT_S:
-            return Scene(Kind.RECORDED, "已打卡", "Clocked in", name=face.name, num=face.num)
+        when, zh, en = self._clocked_in.get(face.num, (float("-inf"), "", ""))
+        if at - when < RECENT_S:
+            return Scene(Kind.RECORDED, zh, en, name=face.name, num=face.num)
         return Scene(Kind.CHECKING, "正在记录", "Recording", name=face.name, num=face.num)
 
     def _hear_stranger(self, face: Face, at: float) -> None:
@@ -211,6 +222,10 @@ def told(event: Event) -> str:
             return f"offline: {channel}: {reason}; again in {wait:.1f} s"
         case Configured(revision=revision):
             return f"configuration {revision}"
+        case Delivered(kept=kept, waiting=waiting, refused=refused) if kept or waiting or refused:
+            return f"own punches: {kept} more at the server, {waiting} wait, {refused} refused"
+        case Recognising(here=here):
+            return "this terminal recognises" if here else "the server recognises"
         case Obeyed(command=command, answer=answer):
             said = answer.detail if answer.ok else f"not done: {answer.error} {answer.detail}"
             return f"order {command.action}: {said}"

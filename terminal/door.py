@@ -1,8 +1,8 @@
 """What happens at a door: who is heard of opens it, shows on the screen, lights the lamp.
 
 Everything that is learnt comes to `Door.hear` as a value of terminal/events.py, whether a server recognised somebody,
-this terminal did by itself, or a card was read. The door opens for a punch that stands in the ledger, and for an order
-of the office; for nothing else.
+this terminal did by itself, or a card was read. The door opens for a punch that stands, and for an order of the
+office; for nothing else.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ that opens by itself frightens people"""
 MAX_OPEN_S: Final = 60.0
 REMEMBERED: Final = 256
 """punches that were heard of already; stream and hub both tell of each"""
-STANDS: Final = frozenset({"recorded", "repeated"})
-"""states of a punch that stands in the ledger: this one, or the one of a moment ago"""
+STANDS: Final = frozenset({"recorded", "repeated", "kept"})
+"""states of a punch that stands: in the ledger, this one or the one of a moment ago, or on this terminal's own disk"""
 
 TakePicture = Callable[[int], Awaitable[bytes]]
 """A JPEG of at most so many bytes. Raises CannotDo."""

@@ -16,6 +16,8 @@ class Channel(StrEnum):
     """to the device-hub: presence, pushes"""
     STREAM = "stream"
     """to the gateway: frames, and the answers to them"""
+    HERE = "here"
+    """none: this terminal recognises by itself"""
 
 
 class Rubbish(ValueError):
@@ -70,7 +72,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Punch:
-    """A punch is in the database ("recorded") or was made a moment ago ("repeated")."""
+    """A punch is in the database ("recorded"), is on this terminal's disk and will be sent ("kept"), or was made a
+    moment ago ("repeated")."""
 
     channel: Channel
     state: str
@@ -166,7 +169,38 @@ class Trouble:
     reason: str
 
 
-Event = Online | Offline | Result | Punch | Obeyed | Configured | Seen | Blind | CardRead | CardAnswer | Trouble
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The server has `kept` more of this terminal's own punches; `waiting` are still to be sent, and `refused` it does
+    not want as they are."""
+
+    kept: int
+    waiting: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recognising:
+    """From now on this terminal recognises by itself (`here`), or the server does."""
+
+    here: bool
+
+
+Event = (
+    Online
+    | Offline
+    | Result
+    | Punch
+    | Obeyed
+    | Configured
+    | Seen
+    | Blind
+    | CardRead
+    | CardAnswer
+    | Trouble
+    | Delivered
+    | Recognising
+)
 """All of it. Whoever recognises (server or terminal) and whatever is fitted to the door tells of it in these words, to
 one `hear`."""
 

@@ -20,6 +20,7 @@ from terminal.latch import Latch
 from terminal.lights import Light
 from terminal.page_server import Page
 from terminal.relays import open_switch
+from terminal.reserve import Reserve
 
 STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,12 +57,13 @@ Recognise = Callable[[Door, Watch | None], Recogniser]
 """Makes the recogniser of a door; without a camera there is no Watch."""
 
 
-def by_server(identity: Identity, server: Server) -> Recognise:
-    """Online mode: frames go to the server, its answers come back."""
+def by_server(identity: Identity, server: Server, reserve: Reserve | None = None) -> Recognise:
+    """Online mode: frames go to the server, its answers come back. With a reserve this terminal recognises by itself
+    where the office configures `offline`, and while no server answers."""
 
     def recognise(door: Door, watch: Watch | None) -> Recogniser:
         camera = watch.frame if watch else None
-        terminal = Terminal(identity, server, door.hear, camera=camera, obey=door.obey)
+        terminal = Terminal(identity, server, door.hear, camera=camera, obey=door.obey, reserve=reserve)
         return Recogniser(terminal.run, CardDesk(identity, server, terminal.now).present, terminal.now)
 
     return recognise

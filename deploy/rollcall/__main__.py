@@ -13,6 +13,7 @@ from rollcall.broker import BrokerError
 from rollcall.keys import DataFolderError
 from rollcall.local import CannotStart, Options
 from rollcall.mqtt import May, MqttOptions
+from rollcall.standalone import standalone
 from rollcall.terminal import terminal
 from shared.bus import BrokerUnreachable
 from shared.errors import RollcallError
@@ -520,6 +521,7 @@ def _passphrase(from_stdin: bool, *, confirm: bool) -> str:
 
 
 main.add_command(terminal)
+main.add_command(standalone)
 
 
 if __name__ == "__main__":

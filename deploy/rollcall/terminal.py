@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tomllib
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,6 +76,15 @@ def _read_config(context: click.Context, parameter: click.Parameter, file: Path 
 @click.option(
     "--display", type=click.IntRange(0, 65_535), help="Serve a full-screen page on this port, to this machine."
 )
+@click.option(
+    "--offline", type=click.Path(path_type=Path, file_okay=False),
+    help="Keep faces and punches in this folder, sealed, and recognise here while no server answers, or where the "
+    "office configures it.",
+)  # fmt: skip
+@click.option(
+    "--former-secret-file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The secret that --offline was sealed with, once after the office renewed it.",
+)  # fmt: skip
 def terminal(
     name: str,
     sn: str,
@@ -89,6 +99,8 @@ def terminal(
     light: str,
     card: tuple[str, ...],
     display: int | None,
+    offline: Path | None,
+    former_secret_file: Path | None,
 ) -> None:
     """The program at the door: camera, door, screen and cards of one terminal, with the server that recognises.
 
@@ -100,12 +112,45 @@ def terminal(
     except ImportError as error:
         raise click.ClickException(f"{error.name} is not installed: pip install 'rollcall[terminal]'") from None
     fittings = Fittings(camera, loop, seconds_each, relay, light, card, display)
-    identity = Identity(name, sn, _secret(secret_file))
-    if _run(identity, Server(server.rstrip("/"), hub.rstrip("/") or _hub_beside(server)), fittings, gate=gate):
-        _start_again()
+    identity = Identity(name, sn, secret_of(secret_file))
+    address = Server(server.rstrip("/"), hub.rstrip("/") or _hub_beside(server))
+
+    async def run(find: Any) -> bool:
+        from terminal.program import by_server, run_door
+
+        if offline is None:
+            return await run_door(name, fittings, by_server(identity, address), click.echo, find)
+        from terminal.offline import EyeSettings
+        from terminal.sealing import change_secret
+        from terminal.standalone import open_box
+
+        if former := secret_of(former_secret_file) if former_secret_file else "":
+            change_secret(offline, former.encode(), key)
+
+        with open_box(offline, key) as box:
+            async with box.reserve(EyeSettings()) as reserve:
+                return await run_door(name, fittings, by_server(identity, address, reserve), click.echo, find)
+
+    key = _key_of(offline, identity.secret) if offline else b""
+    if run_program(run, fittings, gate=gate):
+        start_again()
 
 
-def _secret(file: Path | None) -> str:
+def key_file_of(folder: Path) -> Path:
+    """Where the key of a folder lies that a standalone terminal made."""
+    return folder.with_name(f"{folder.name}.key")
+
+
+def _key_of(folder: Path, secret: str) -> bytes:
+    """What opens the folder: the key file beside it, else the terminal's secret. Raises ClickException."""
+    if (file := key_file_of(folder)).exists():
+        return file.read_bytes().strip()
+    if not secret:
+        raise click.ClickException("--offline needs the terminal's secret: it seals what is kept")
+    return secret.encode()
+
+
+def secret_of(file: Path | None) -> str:
     if file is None:
         return os.environ.get(f"{PREFIX}_SECRET", "")
     try:
@@ -133,26 +178,26 @@ def _hub_beside(server: str) -> str:
     return f"{parts.scheme.replace('http', 'ws')}://{host}:{port + 1}"
 
 
-def _run(identity: Any, server: Any, fittings: Any, *, gate: bool) -> bool:
+def run_program(run: Callable[[Any], Coroutine[Any, Any, bool]], fittings: Any, *, gate: bool) -> bool:
     """Whether to start again. Every expected failure is one sentence and a non-zero exit."""
     from terminal.cards import ReaderError
     from terminal.gate import NoFaceFinder, open_face_finder
     from terminal.latch import SwitchError
-    from terminal.program import by_server, run_door
     from terminal.relays import WrongAddress
+    from terminal.sealing import CannotOpen
 
     for library in ("pymodbus", "websockets"):  # what matters of it is told in sentences
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         find = open_face_finder() if gate and fittings.camera else None
-        return asyncio.run(run_door(identity.name, fittings, by_server(identity, server), click.echo, find))
+        return asyncio.run(run(find))
     except NoFaceFinder as error:
         raise click.ClickException(f"{error}. Or start with --no-gate: then all pictures are sent.") from None
-    except (WrongAddress, SwitchError, ReaderError, OSError) as error:
+    except (WrongAddress, SwitchError, ReaderError, CannotOpen, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 
-def _start_again() -> None:
+def start_again() -> None:
     """This process becomes a new one of the same program, with the same arguments."""
     sys.stdout.flush()
     sys.stderr.flush()

@@ -23,7 +23,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 
 from shared.contracts.attendance import ATTENDANCE_EVENTS, AttendanceRecorded
 from shared.contracts.devices import DeviceChanged, GetDevice, ListDevices
-from shared.contracts.gallery import LibraryChanges
+from shared.contracts.gallery import FaceChanged, LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
 from shared.contracts.people import StudentChanged
@@ -294,7 +294,14 @@ _OWN: dict[str, Rights] = {
     ),
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
-        subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", ATTENDANCE_EVENTS),
+        subscribe=(
+            "cmd.hub.*",
+            "hub.*.push.*",
+            "hub.*.command.*",
+            "evt.device.*",
+            FaceChanged.subject,
+            ATTENDANCE_EVENTS,
+        ),
     ),
     "mqtt": Rights(
         publish=(

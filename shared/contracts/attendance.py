@@ -116,6 +116,8 @@ class PunchReport(Message):
     """the same again is the same sighting: it makes no second punch"""
     who: str = Field(min_length=1, max_length=128)
     captured_at: AwareDatetime
+    score: float = Field(default=0.0, ge=0, le=100)
+    """0: it was not told"""
 
 
 class ReportState(StrEnum):

@@ -73,6 +73,11 @@ def _evenly(limit: float) -> Occlusion:
 
 # Baidu's `quality_control`. It names no size, and says of angles only that 223129 means more than 30°, not at which
 # levels: here from NORMAL on.
+TO_ENROL = Limits()
+TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=50, occlusion=None)
+"""At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
+lowers the chance of being recognised."""
+
 LEVELS = {
     "LOW": Limits(0, 20, 0.8, 0, yaw=90, roll=180, pitch=90, occlusion=_evenly(0.8)),
     "NORMAL": Limits(0, 40, 0.6, 0, yaw=30, roll=30, pitch=30, occlusion=_evenly(0.6)),

@@ -24,6 +24,7 @@ from shared.contracts import (
     library,
     moving,
     office,
+    offline,
     people,
     recognition,
     roster,
@@ -138,7 +139,9 @@ STUDENT = {"num": "2026_007", "name": "Ada", "class_name": "三年二班", "gend
 PUNCH_ROW = attendance.PunchRow(
     punch_id=5, student_id=7, num="1", name="Ada", class_name="A", place="门", captured_at=AT, recorded_at=AT, score=90
 )
-REPORT = attendance.PunchReport(report_id="report-3-1-2", who="Ada", captured_at=AT)
+REPORT = attendance.PunchReport(report_id="report-3-1-2", who="Ada", captured_at=AT, score=91.5)
+OFFLINE = offline.OfflinePunch(seq=4, at=AT, who="2026_007", score=91.5)
+REFUSED = offline.RefusedPunch(seq=4, error=offline.Refusal.UNKNOWN)
 OUTCOME = attendance.ReportOutcome(report_id="report-3-1-2", state=attendance.ReportState.RECORDED, person=ADA)
 ROSTER_FACE = roster.RosterFace(model="m/1", embedding=EMBEDDING)
 ROSTER_ENTRY = roster.RosterEntry(person=ADA, faces=(ROSTER_FACE,))
@@ -296,6 +299,10 @@ SAMPLES: list[Message] = [
     attendance.ReportPunches(place="东门", source="device-3", classes=("三年二班",), reports=(REPORT,)),
     OUTCOME,
     attendance.ReportOutcomes(outcomes=(OUTCOME,)),
+    OFFLINE,
+    REFUSED,
+    offline.PunchesKept(kept=((1, 3),), refused=(REFUSED,), missing=((5, 6),)),
+    offline.KeepPunches(device_id=3, epoch="e1", last=7, punches=(OFFLINE,), gone=((1, 2),)),
     roster.GetRoster(classes=("三年二班",), since=3, limit=10),
     ROSTER_FACE,
     ROSTER_ENTRY,

@@ -83,6 +83,10 @@ class Hub:
         """Who is connected, by id."""
         return tuple(self._sessions)
 
+    def keeping_faces(self) -> list[Session]:
+        """The terminals that want to hear of changes of the library."""
+        return [session for session in self._sessions.values() if session.keeps_faces]
+
     def configure(self, device_id: int, revision: int, config: DeviceConfig) -> None:
         """Tell a connected terminal what the office wishes of it now, if that is news to it."""
         session = self._sessions.get(device_id)

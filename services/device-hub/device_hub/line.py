@@ -179,14 +179,15 @@ class Line(asyncio.Protocol):
 
     def send(self, text: str) -> None:
         """A text message."""
-        if self._web is not None and self.is_open:
+        if self._web is not None and self._web.state is State.OPEN:
             self._web.send_text(text.encode())
             self._spill(self._web)
 
     def close(self, code: int, reason: str = "") -> None:
         """The last frame."""
         if self._web is not None and self.is_open:
-            self._web.send_close(code, reason)
+            if self._web.state is State.OPEN:  # else a goodbye came right behind what was just read
+                self._web.send_close(code, reason)
             self._spill(self._web)
             self._end()
 

@@ -14,6 +14,9 @@ class Kind(IntEnum):
     CONFIG = auto()
     COMMAND = auto()
     PONG = auto()
+    KEPT = auto()
+    """what became of the terminal's own punches"""
+    LIBRARY = auto()
     NEWS = auto()
     """results, punches"""
 
@@ -40,6 +43,9 @@ RULES: Final = {
     # Somebody waits for the answer and is told; never dropped for another, withdrawn when its time is over.
     Kind.COMMAND: Rule(8, WhenFull.REFUSE),
     Kind.PONG: Rule(1, WhenFull.NEWEST_ONLY),
+    # One batch is out at a time; an answer that is dropped is asked for again.
+    Kind.KEPT: Rule(1, WhenFull.NEWEST_ONLY),
+    Kind.LIBRARY: Rule(1, WhenFull.NEWEST_ONLY),
     # A door's screen wants what happens now. At most 64 KiB each, so a terminal that never reads costs 4 MiB at worst.
     Kind.NEWS: Rule(64, WhenFull.DROP_OLDEST),
 }

@@ -13,6 +13,10 @@
          picture}                 ──►
                                   ◄──          config {revision, config}
                                   ◄──          result, punch, … as the gateway wrote them
+                                  ◄──          library {revision, within_s}
+    punches {epoch, last, punches, gone}  ──►
+                                  ◄──          punches_kept {epoch, kept, refused, missing}
+                                               or punches_later {epoch, retry_s}
     bye                           ◄─►          bye {reason}, then the WebSocket closes
 
 The sign of life is below these frames: the hub sends WebSocket pings, which every library answers by itself.
@@ -32,6 +36,18 @@ from pydantic_core import ErrorDetails, to_json
 
 from shared.contracts.base import MAX_TOKEN
 from shared.contracts.devices import DeviceConfig
+from shared.contracts.offline import (
+    LAST_NUMBER,
+    MAX_PUNCHES,
+    MAX_RANGES,
+    Epoch,
+    KeepPunches,
+    Number,
+    OfflinePunch,
+    Range,
+    Ranges,
+    RefusedPunch,
+)
 from shared.contracts.terminals import MAX_SNAPSHOT, Order, OrderOutcome
 
 VERSION = 1
@@ -94,6 +110,8 @@ class Hello(_Frame):
     versions: Annotated[tuple[int, ...], Field(min_length=1, max_length=16)]
     agent: Annotated[str, Field(max_length=128)] = ""
     time: AwareDatetime | None = None
+    faces: bool = False
+    """it keeps faces, whatever its configuration says, and wants to hear of changes"""
 
 
 class Ping(_Frame):
@@ -133,6 +151,33 @@ class Ack(_Frame):
         return OrderOutcome(ok=self.ok, error=self.error, detail=self.detail, picture=picture)
 
 
+class Told(_Frame):
+    """One punch of its own. `time` by its clock, `who` a student number or a name."""
+
+    seq: Number
+    time: AwareDatetime
+    who: Annotated[str, Field(min_length=1, max_length=128)]
+    score: Annotated[float, Field(ge=0, le=100)] = 0.0
+
+
+class Punches(_Frame):
+    """What the terminal recognised by itself. `last` is the highest number it has given; `gone` are numbers that it
+    cannot send any more. One frame at a time: the next after the answer to this one."""
+
+    type: Literal["punches"] = "punches"
+    epoch: Epoch
+    last: Annotated[int, Field(ge=0, le=LAST_NUMBER)] = 0
+    punches: Annotated[tuple[Told, ...], Field(max_length=MAX_PUNCHES)] = ()
+    gone: Annotated[tuple[Range, ...], Field(max_length=MAX_RANGES)] = ()
+
+    def question(self, device_id: int) -> KeepPunches:
+        """The same for the registry."""
+        punches = (OfflinePunch(seq=p.seq, at=p.time, who=p.who, score=p.score) for p in self.punches)
+        return KeepPunches(
+            device_id=device_id, epoch=self.epoch, last=self.last, punches=tuple(punches), gone=self.gone
+        )
+
+
 class Farewell(_Frame):
     """`bye`, from the terminal: it leaves on purpose."""
 
@@ -144,7 +189,7 @@ class Unknown(_Frame):
     """A frame of a type that this hub does not know: a newer terminal's."""
 
 
-_Known = Hello | Ping | ConfigTaken | Ack | Farewell
+_Known = Hello | Ping | ConfigTaken | Ack | Punches | Farewell
 _KNOWN: TypeAdapter[_Known] = TypeAdapter(Annotated[_Known, Field(discriminator="type")])
 Incoming = _Known | Unknown
 
@@ -189,6 +234,33 @@ class Pong(_Outgoing):
     type: Literal["pong"] = "pong"
     id: int
     time: AwareDatetime
+
+
+class Library(_Outgoing):
+    """The face library is at `revision`. A terminal that keeps faces asks for the changes at a random moment within
+    `within_s`, so that not all ask at once."""
+
+    type: Literal["library"] = "library"
+    revision: int
+    within_s: float
+
+
+class Kept(_Outgoing):
+    """The answer to `punches`, said when the database has them. See shared.contracts.offline.PunchesKept."""
+
+    type: Literal["punches_kept"] = "punches_kept"
+    epoch: str
+    kept: Ranges
+    refused: tuple[RefusedPunch, ...]
+    missing: Ranges
+
+
+class Later(_Outgoing):
+    """The other answer to `punches`: nobody knows what became of them. Send them again in `retry_s`."""
+
+    type: Literal["punches_later"] = "punches_later"
+    epoch: str
+    retry_s: float
 
 
 class Bye(_Outgoing):

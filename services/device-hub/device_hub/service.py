@@ -14,6 +14,7 @@ from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.metrics import Tally, watch_hub
+from device_hub.offline import FaceHints, PunchDesk
 from device_hub.presence import Lease, PresenceKeeper
 from device_hub.seen import Seen
 from device_hub.session import Session, Terms
@@ -22,6 +23,7 @@ from device_hub.spent import SpentTokens
 from shared.admin import serve_admin
 from shared.bus import Bus, connect
 from shared.contracts.devices import DeviceChange, DeviceChanged, DevicesConfigured
+from shared.contracts.gallery import FaceChanged
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -71,16 +73,17 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         tally = Tally(metrics)
         watch_hub(metrics, bus, hub, presence, lease)
         desk = TokenDesk(directory, SpentTokens(bus), secret, settings.token_ttl_s)
-        deeds = Deeds(bus)
+        deeds, hints = Deeds(bus), FaceHints(hub)
         await _listen(bus, hub, directory, desk)
+        await bus.follow(FaceChanged.subject, FaceChanged, hints.changed)
         await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds, tally.order), tally)
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
-        terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s, tally.sent)
+        terms = Terms(hub.opened, hub.closed, seen.note, PunchDesk(bus).take, settings.heartbeat_s, tally.sent)
         health = _health(bus, directory, lease)
         door = Door(desk, terms, settings.max_terminals, health, tally.handshake)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
-        async with background(*jobs, deeds.keep()), serve_admin(settings, health, metrics):
+        async with background(*jobs, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
             listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)

@@ -23,6 +23,7 @@ from device_hub.protocol import (
     Incoming,
     Ping,
     Pong,
+    Punches,
     Reason,
     Unknown,
     Violation,
@@ -30,7 +31,7 @@ from device_hub.protocol import (
     command_text,
 )
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device, DeviceConfig
+from shared.contracts.devices import Device, DeviceConfig, DeviceMode
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.metrics import nobody_counts
@@ -58,6 +59,8 @@ class Terms:
     closed: Callable[["Session"], None]
     told: Callable[["Session"], None]
     """it told something new about itself"""
+    punched: Callable[["Session", Punches], None]
+    """it told punches of its own, and waits for an answer"""
     heartbeat_s: float
     sent: Callable[[float], None] = nobody_counts
     """told how long what waited took to go out, in seconds"""
@@ -85,9 +88,11 @@ class Session:
     terminals are found by the wire's pings."""
 
     __slots__ = (
+        "_asks_for_faces",
         "_conversation",
         "_device",
         "_gone",
+        "_offline",
         "_orders",
         "_outbox",
         "_terms",
@@ -112,6 +117,8 @@ class Session:
         self.clock_offset_ms: int | None = None
         self.config_taken: int | None = None
         self.config_revision = device.config_revision
+        self._offline = device.config.mode is DeviceMode.OFFLINE
+        self._asks_for_faces = False
         self._device: Device | None = device
         """until it is welcomed: two kilobytes"""
         self._wire, self._terms = wire, terms
@@ -139,6 +146,11 @@ class Session:
         self._timer = None
 
     @property
+    def keeps_faces(self) -> bool:
+        """Whether it wants to hear of changes of the library."""
+        return self._offline or self._asks_for_faces
+
+    @property
     def waiting(self) -> int:
         """Messages in the outbox."""
         return len(self._outbox)
@@ -148,14 +160,15 @@ class Session:
         """News that was dropped because the terminal did not read."""
         return self._outbox.dropped
 
-    def push(self, text: str) -> None:
-        """Put news into the outbox."""
-        self._send(Kind.NEWS, text)
+    def push(self, text: str, kind: Kind = Kind.NEWS) -> None:
+        """Put a message into the outbox."""
+        self._send(kind, text)
 
     def configure(self, revision: int, config: DeviceConfig) -> None:
         """What the office wishes now; the terminal hears of it if that is another revision than it heard of last."""
         if revision != self.config_revision:
             self.config_revision = revision
+            self._offline = config.mode is DeviceMode.OFFLINE
             self._send(Kind.CONFIG, Config(revision=revision, config=config).text())
 
     def finish(self, reason: Reason) -> None:
@@ -214,7 +227,7 @@ class Session:
         match message:
             case Hello(agent=agent):
                 self._calm()
-                self.agent = intern(agent)
+                self.agent, self._asks_for_faces = intern(agent), message.faces
                 self._compare_clocks(message.time)
                 self._terms.opened(self)  # first: a terminal that was revoked meanwhile is not welcomed
                 if self._device is not None:
@@ -230,6 +243,8 @@ class Session:
                     self._terms.told(self)
             case Ack():
                 self._take_answer(message)
+            case Punches():
+                self._terms.punched(self, message)
             case Farewell():
                 self._end(None, Close.BYE)
             case Unknown():

@@ -1,11 +1,6 @@
-"""The students in memory, for the door: exact search over one contiguous matrix. Pure; one thread uses it.
-
-Each person is one row, the mean of their photos. Of 400 people with two photos each FNIR at FPIR 0.3 % is 1.1 % for
-the mean and 1.6 % for the best of both photos; with three, 0.6 % and 1.0 % (LFW, bench/README.md).
-"""
+"""The students in memory, for the door: who owns which photo, and a crowd to search. Pure; one thread uses it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -13,27 +8,9 @@ from numpy.typing import NDArray
 
 from shared.contracts.gallery import GalleryFaces, GroupUsers, LibraryDelta, unpack
 from shared.contracts.people import Person
-from shared.vision.centring import Centre, PlainScale, plain_scale
+from shared.vision.crowd import Crowd, Match
 
 Floats = NDArray[np.float32]
-
-FIRST_ROWS = 1_024
-
-SAME_PERSON = 0.25
-"""median cosine to the person's other photos below which a photo is left out: of LFW's pairs of two people 6 % reach
-it, of its pairs of one person 99.98 %"""
-
-CENTRED_FROM = 50
-"""people from which cosines are taken from the gallery's centre: the mean of fewer is too much their own"""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """The nearest person, and how near the next *other* person is; cosines in [-1, 1]."""
-
-    student_id: int
-    cosine: float
-    runner_up: float
 
 
 class Membership(NamedTuple):
@@ -51,22 +28,17 @@ class Photo(NamedTuple):
 
 
 class Index:
-    """Students, each the mean of the faces of all their users that one model made. The matrix grows by doubling; a
-    removed student's row is filled with the last one."""
+    """Students, each the mean of the faces of all their users that one model made."""
 
     def __init__(self, model: str, dimensions: int = 128) -> None:
         """`model` decides which faces are taken in, and, if it was calibrated for it, that search is centred."""
         self.model = model
         self.revision = 0
         self.people: dict[int, Person] = {}
-        self._matrix: Floats = np.zeros((FIRST_ROWS, dimensions), np.float32)
-        self._students: list[int] = []
-        self._rows: dict[int, int] = {}
+        self._crowd = Crowd(model, dimensions)
         self._users: dict[int, Membership] = {}
         self._photos: dict[int, dict[int, Photo]] = {}
         self._student_of: dict[int, int] = {}
-        self._scale: PlainScale | None = plain_scale(model)
-        self._centre: Centre | None = None
 
     def __len__(self) -> int:
         """Faces, not people: the threshold counts every photo that a stranger could be taken for."""
@@ -85,33 +57,11 @@ class Index:
             changed.update(self._seen(faces))
         for student_id in changed:
             self._refresh(student_id)
-        if changed:
-            self._centre = None
         self.revision = delta.revision
 
     def search(self, probe: Floats) -> Match | None:
         """The best match of a normalised embedding (128,); None while the index is empty."""
-        if not self._students:
-            return None
-        cosines = self._cosines(probe)
-        best = int(np.argmax(cosines))
-        cosine, cosines[best] = float(cosines[best]), -1.0
-        return Match(self._students[best], self._plain(cosine), self._plain(float(cosines.max())))
-
-    def _cosines(self, probe: Floats) -> Floats:
-        gallery = self._matrix[: len(self._students)]
-        if not self._centred:
-            return gallery @ probe
-        if self._centre is None:
-            self._centre = Centre(gallery)
-        return self._centre.cosines(gallery @ probe, probe)
-
-    @property
-    def _centred(self) -> bool:
-        return self._scale is not None and len(self._students) >= CENTRED_FROM
-
-    def _plain(self, cosine: float) -> float:
-        return self._scale(cosine) if self._scale and self._centred else cosine
+        return self._crowd.search(probe)
 
     def _gone(self, delta: LibraryDelta) -> Iterator[int]:
         """Takes out what left; the students whose photos this changes, as below."""
@@ -157,45 +107,6 @@ class Index:
         photos = self._photos[student_id]
         if not photos:
             del self._photos[student_id]
-            self._drop_row(student_id)
+            self._crowd.drop(student_id)
             return
-        row = self._row(student_id)  # before the matrix is named: this may make a larger one
-        self._matrix[row] = likeness(np.stack([photo.vector for photo in photos.values()]))
-
-    def _row(self, student_id: int) -> int:
-        if student_id not in self._rows:
-            if len(self._students) == len(self._matrix):
-                self._matrix = np.concatenate([self._matrix, np.zeros_like(self._matrix)])
-            self._rows[student_id] = len(self._students)
-            self._students.append(student_id)
-        return self._rows[student_id]
-
-    def _drop_row(self, student_id: int) -> None:
-        row = self._rows.pop(student_id, None)
-        if row is None:  # came and went within one delta
-            return
-        last = self._students.pop()
-        if last != student_id:
-            self._matrix[row] = self._matrix[len(self._students)]
-            self._students[row] = last
-            self._rows[last] = row
-
-
-def likeness(photos: Floats) -> Floats:
-    """K×128 photos of one person → one unit vector: their mean, without those that look like somebody else."""
-    if len(photos) == 1:
-        alone: Floats = photos[0]
-        return alone
-    if len(photos) > 2:  # of two that disagree nobody knows which is wrong
-        kept = photos[_median_agreement(photos) >= SAME_PERSON]
-        photos = kept if len(kept) else photos
-    mean: Floats = photos.mean(axis=0)
-    return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12))
-
-
-def _median_agreement(photos: Floats) -> Floats:
-    """For each photo the median of its cosines to the others."""
-    count = len(photos)
-    others = (photos @ photos.T)[~np.eye(count, dtype=bool)].reshape(count, count - 1)
-    agreement: Floats = np.median(others, axis=1)
-    return agreement
+        self._crowd.put(student_id, np.stack([photo.vector for photo in photos.values()]))

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from registry.rules import Attempts, check_embedding, check_user_info, day_bounds
-from registry.store import changes, devices, faces, groups, keys, office, people, punches, reported, roster
+from registry.store import changes, devices, faces, groups, keys, office, offline, people, punches, reported, roster
 from registry.store.database import Database
 from registry.store.faces import seal_face
 from registry.store.library import Library
@@ -87,6 +87,7 @@ from shared.contracts.library import (
     UserEntries,
 )
 from shared.contracts.office import CheckPassword, GetOfficeState, OfficeState, SetPassword
+from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.people import (
     DeleteStudent,
     EditStudent,
@@ -366,13 +367,21 @@ class Terminals:
         self._database, self._vault, self._debounce_s = database, vault, debounce_s
 
     def table(self) -> dict[type[Command[Any]], Handler]:
-        return {GetRoster: self.roster, ReportPunches: self.report, GetLastPunch: self.last_punch}
+        return {
+            GetRoster: self.roster,
+            ReportPunches: self.report,
+            KeepPunches: self.keep,
+            GetLastPunch: self.last_punch,
+        }
 
     async def roster(self, asked: GetRoster) -> RosterPage:
         return await self._database.read(lambda session: roster.roster(session, self._vault, asked), snapshot=True)
 
     async def report(self, asked: ReportPunches) -> ReportOutcomes:
         return await self._database.write(lambda session: reported.report(session, asked, self._debounce_s))
+
+    async def keep(self, asked: KeepPunches) -> PunchesKept:
+        return await self._database.write(lambda session: offline.keep(session, asked, self._debounce_s))
 
     async def last_punch(self, asked: GetLastPunch) -> LastPunch:
         return await self._database.read(lambda session: punches.last(session, asked.source))

@@ -322,6 +322,19 @@ class DeviceRow(Table):
     agent: Mapped[str] = mapped_column(String(128), default="", server_default=text("''"))
 
 
+class PunchNumbers(Table):
+    """Which of a terminal's own punch numbers were heard of, since its store was made (`epoch`)."""
+
+    __tablename__ = "punch_numbers"
+    __table_args__ = (UniqueConstraint("device_id", "epoch"), OPTIONS)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    device_id: Mapped[int] = mapped_column(ForeignKey("devices.id", ondelete="CASCADE"))
+    epoch: Mapped[str] = mapped_column(String(32))
+    heard: Mapped[str] = mapped_column(Text)
+    """ranges as text: shared.ranges"""
+
+
 class OfficeAccount(Table):
     """`password_id` is drawn anew with every change, so sessions of an older password end."""
 

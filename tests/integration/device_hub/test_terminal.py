@@ -4,8 +4,10 @@ contracts, so that what they say is known."""
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -23,20 +25,27 @@ from shared.bus.terminals import order
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceConfig, DeviceState, Proof
+from shared.contracts.devices import DeviceConfig, DeviceMode, DeviceState, Proof
+from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
+from shared.contracts.roster import GetRoster, RosterPage
 from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually
 from terminal.client import Identity, Server, Terminal
-from terminal.events import Channel, Configured, Event, Obeyed, Offline, Online, Punch
+from terminal.events import Channel, Configured, Event, Obeyed, Offline, Online, Punch, Recognising
 from terminal.events import Result as Seen
+from terminal.library import Library
+from terminal.punches import PunchStore, State
+from terminal.reserve import MODE, Camera, Reserve
+from terminal.sealing import open_vault
 from terminal.simulator import Photo, Sight, SimulatedDoor, SimulatedTerminal
 from tests.conftest import PASSWORDS, Broker
 from tests.integration.device_hub.conftest import Registry, Site, StartHub
 
+BOTH = {Channel.HUB, Channel.STREAM}
 ADA = Person(student_id=1, num="01", name="Ada", class_name="A", gender=Gender.WOMAN)
 
 
@@ -121,8 +130,8 @@ async def test_a_simulated_terminal_shows_its_photos_and_sees_the_answers(site: 
     assert {frame.place for frame in frames} == {"门1"}
     assert {frame.source for frame in frames} == {"device-1"}
     assert len(frames) > 5
-    assert {sight.event.channel for sight in seen if isinstance(sight.event, Online)} == set(Channel)
-    for channel in Channel:
+    assert {sight.event.channel for sight in seen if isinstance(sight.event, Online)} == BOTH
+    for channel in BOTH:
         assert [face.name for face in _faces(seen, channel)][:1] == ["Ada"]
         assert any(_is_punch(sight, channel) for sight in seen)
     assert not [sight for sight in seen if isinstance(sight.event, Offline)]
@@ -285,3 +294,84 @@ async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site
         await eventually(is_configured)
     assert door.opened == 1
     assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart"]
+
+
+# ---- a terminal with a reserve
+
+
+class SomeEye:
+    """Sees the same person again and again, by itself."""
+
+    def __init__(self, punches: PunchStore) -> None:
+        self._punches = punches
+        self.looks = 0
+
+    async def run(self, camera: Camera, hear: Callable[[Event], None], now: Callable[[], datetime]) -> None:
+        while True:
+            await camera()
+            self.looks += 1
+            made = self._punches.add("01", "Ada", now(), 90)
+            if made.new:
+                hear(Punch(Channel.HERE, "kept", f"here-{made.punch_id}", "Ada", "01", made.at.isoformat()))
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def reserve(tmp_path: Path) -> Iterator[Reserve]:
+    vault = open_vault(tmp_path / "kept", b"secret")
+    punches = PunchStore(tmp_path / "kept" / "punches.db", vault)
+    yield Reserve(Library(tmp_path / "kept" / "library", vault), punches, SomeEye(punches))
+    punches.close()
+
+
+async def camera() -> bytes:
+    await asyncio.sleep(0.01)
+    return photo(20)
+
+
+async def test_the_office_decides_who_recognises(site: Site, server: Server, reserve: Reserve) -> None:
+    """online → offline → online while it runs; what it kept meanwhile goes to the registry; a new start remembers."""
+    asked: list[KeepPunches] = []
+    heard: list[Event] = []
+
+    async def keep(batch: KeepPunches) -> PunchesKept:
+        asked.append(batch)
+        return PunchesKept(kept=tuple((p.seq, p.seq) for p in batch.punches))
+
+    async def configure(revision: int, mode: DeviceMode) -> None:
+        site.registry.put(1, config=DeviceConfig(mode=mode), config_revision=revision)
+        await site.registry.announce(1, "edited")
+
+    async def heard_of(event: Event) -> bool:
+        return event in heard
+
+    async def the_punch_is_kept() -> bool:
+        return reserve.punches.counts()[State.KEPT] == 1
+
+    await site.registry.bus.serve(KeepPunches, keep)
+    await site.registry.bus.serve(GetRoster, _empty_roster)
+    one = Identity("门1", "SN1")
+    async with background(Terminal(one, server, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
+        await eventually(lambda: heard_of(Online(Channel.STREAM)))
+        await configure(5, DeviceMode.OFFLINE)
+        await eventually(lambda: heard_of(Recognising(here=True)))
+        await eventually(the_punch_is_kept)
+        await configure(6, DeviceMode.ONLINE)
+        await eventually(lambda: heard_of(Recognising(here=False)))
+        await configure(7, DeviceMode.OFFLINE)
+        await eventually(lambda: _noted(reserve, "offline"))
+    assert [(p.who, p.score) for batch in asked for p in batch.punches] == [("01", 90)]
+    assert {batch.device_id for batch in asked} == {1}
+    heard.clear()
+    nowhere = Server("http://127.0.0.1:9", "ws://127.0.0.1:9")
+    async with background(Terminal(one, nowhere, heard.append, camera=camera, reserve=reserve).run()):
+        await eventually(lambda: heard_of(Recognising(here=True)))
+    assert not [event for event in heard if isinstance(event, Offline) and event.channel is Channel.STREAM]
+
+
+async def _empty_roster(asked: GetRoster) -> RosterPage:
+    return RosterPage(revision=1, head=1)
+
+
+async def _noted(reserve: Reserve, mode: str) -> bool:
+    return reserve.punches.noted(MODE) == mode

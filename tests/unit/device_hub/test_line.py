@@ -91,7 +91,7 @@ async def talk() -> Talk:
         return None
 
     device = Device(device_id=1, name="d", sn="s", state=DeviceState.AUTHORISED, created_at=now())
-    terms = Terms(opened=nothing, closed=talk.closed.append, told=nothing, heartbeat_s=20)
+    terms = Terms(nothing, talk.closed.append, nothing, lambda _, __: None, heartbeat_s=20)
     line.upgrade(b"", Session(line, device, terms))
     line.data_received(masked(Opcode.TEXT, HELLO))
     assert b'"welcome"' in talk.heard()[0]
@@ -142,8 +142,23 @@ async def test_the_bytes_of_a_pong_in_the_middle_of_a_frame_are_that_frames(talk
         (masked(Opcode.TEXT, b"x" * 65_000, fin=False) + masked(Opcode.CONT, b"x" * 1_000), 1009),
         (masked(Opcode.TEXT, fin=False) + masked(Opcode.CONT, fin=False) * MAX_FRAGMENTS, 1009),
         (masked(Opcode.CLOSE, (1000).to_bytes(2)), 1000),
+        (masked(Opcode.TEXT, b'{"type":"bye"}') + masked(Opcode.CLOSE, (1001).to_bytes(2)), 1001),
+        (masked(Opcode.TEXT, PING) + masked(Opcode.CLOSE, (1001).to_bytes(2)), 1001),
         (masked(Opcode.BINARY, b"x"), 4400),
         (masked(Opcode.PING) * 100, 4429),
+    ],
+    ids=[
+        "unmasked",
+        "rubbish",
+        "no UTF-8",
+        "long",
+        "long in parts",
+        "many parts",
+        "goodbye",
+        "bye and goodbye",
+        "ping and goodbye",
+        "binary",
+        "flood",
     ],
 )
 async def test_what_ends_it_is_told_with_its_code(talk: Talk, stream: bytes, code: int) -> None:

@@ -26,6 +26,8 @@ def test_kinds_go_in_their_order_and_each_keeps_its_own() -> None:
         "COMMAND a",
         "COMMAND b",
         "PONG b",
+        "KEPT b",
+        "LIBRARY b",
         "NEWS a",
         "NEWS b",
     ]

@@ -20,10 +20,15 @@ from device_hub.protocol import (
     Farewell,
     Hello,
     Incoming,
+    Kept,
+    Later,
+    Library,
     Ping,
     Pong,
+    Punches,
     Reason,
     State,
+    Told,
     Unknown,
     Violation,
     Welcome,
@@ -31,6 +36,7 @@ from device_hub.protocol import (
     parse,
 )
 from shared.contracts.devices import DeviceConfig
+from shared.contracts.offline import Refusal, RefusedPunch
 from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, Restart, ShowMessage, TakeSnapshot
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_frames.json").read_text("utf-8"))
@@ -38,6 +44,8 @@ MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
 HELLO = '{"type":"hello","versions":[1]}'
 PING = '{"type":"ping"}'
 ACK = '{"type":"ack","id":"6f1c","ok":true}'
+TOLD = Told(seq=11, time=MOMENT.replace(microsecond=678_000), who="20250101", score=91.5)
+NAMED = Told(seq=12, time=datetime(2026, 1, 2, 3, 5, 6, tzinfo=UTC), who="张三")
 CONFIG = DeviceConfig(greeting="早上好")
 
 
@@ -58,11 +66,24 @@ CONFIG = DeviceConfig(greeting="早上好")
         ),
         ("config", Config(revision=2, config=CONFIG)),
         ("pong", Pong(id=7, time=MOMENT)),
+        ("library", Library(revision=42, within_s=1)),
+        (
+            "punches_kept",
+            Kept(
+                epoch="k3f9",
+                kept=((11, 11),),
+                refused=(RefusedPunch(seq=12, error=Refusal.AMBIGUOUS),),
+                missing=((5, 10),),
+            ),
+        ),
+        ("punches_later", Later(epoch="k3f9", retry_s=7.5)),
         ("bye", Bye(reason=Reason.REPLACED)),
         ("error", ErrorFrame(code="not_json", zh="不是 JSON", en="not JSON")),
     ],
 )
-def test_what_the_hub_says_is_golden(name: str, frame: Welcome | Config | Pong | Bye | ErrorFrame) -> None:
+def test_what_the_hub_says_is_golden(
+    name: str, frame: Welcome | Config | Pong | Library | Kept | Later | Bye | ErrorFrame
+) -> None:
     assert frame.text() == GOLDEN["to_terminal"][name]
 
 
@@ -87,6 +108,9 @@ def test_what_the_hub_orders_is_golden(order: Order) -> None:
         ("config_taken", ConfigTaken(revision=2)),
         ("ack", Ack(id="6f1c", ok=True)),
         ("ack that refuses", Ack(id="6f1c", ok=False, error="unsupported", detail="no display")),
+        ("hello of one that keeps faces", Hello(versions=(1,), faces=True)),
+        ("punches", Punches(epoch="k3f9", last=12, punches=(TOLD, NAMED), gone=((3, 4),))),
+        ("shortest punches", Punches(epoch="k3f9")),
         ("ack with a picture", Ack(id="6f1c", ok=True, detail="0 kB", picture="/9j/2Q==")),
         ("type of a newer terminal", Unknown()),
         ("shortest ping", Ping()),
@@ -121,6 +145,17 @@ def test_what_a_terminal_says_is_golden(name: str, message: Incoming) -> None:
         ('{"type":"ack","id":"a"}', "bad_field"),
         ('{"type":"ack","id":7,"ok":true}', "bad_field"),
         ('{"type":"ack","id":"a","ok":1}', "bad_field"),
+        ('{"type":"punches"}', "bad_field"),
+        ('{"type":"punches","epoch":"E 1"}', "bad_field"),
+        ('{"type":"punches","epoch":"e","last":-1}', "bad_field"),
+        ('{"type":"punches","epoch":"e","gone":[[2,1]]}', "bad_field"),
+        ('{"type":"punches","epoch":"e","gone":[[0,1]]}', "bad_field"),
+        ('{"type":"punches","epoch":"e","punches":[{"seq":1,"time":"2026-01-02T03:04:05Z","who":""}]}', "bad_field"),
+        (
+            '{"type":"punches","epoch":"e","punches":[{"seq":1,"time":"2026-01-02T03:04:05Z","who":"a","score":NaN}]}',
+            "bad_field",
+        ),
+        (json.dumps({"type": "punches", "epoch": "e", "gone": [[n, n] for n in range(1, 66)]}), "bad_field"),
         (json.dumps({"type": "ack", "id": "x" * 65, "ok": True}), "bad_field"),
         (json.dumps({"type": "ack", "id": "x", "ok": True, "detail": "x" * 257}), "bad_field"),
         ('{"type":"config_taken"}', "bad_field"),

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from recognizer.decision import REPORT_AGAIN
 from recognizer.engines.baidu import MARGIN, TABLE, Roll, best, due, quality_of
 from recognizer.settings import RecognizerSettings
 from shared.baidu.replies import DetectedFace, Match
 from shared.contracts.gallery import LibraryDelta
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, TrackedFace
+from shared.vision.decision import REPORT_AGAIN
 from shared.vision.quality import check
 from tests.recorded_cloud import ANGLE, GOOD_QUALITY, LOCATION
 

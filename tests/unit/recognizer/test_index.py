@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from recognizer.index import CENTRED_FROM, Index, likeness
+from recognizer.index import Index
 from shared.contracts.gallery import FaceRow, GalleryFaces, GroupUsers, LibraryDelta, UserRow
 from shared.contracts.people import Gender, Person
 from shared.vision.centring import plain_scale
+from shared.vision.crowd import CENTRED_FROM, likeness
 from shared.vision.embedder import model_id
 
 MODEL = "m"

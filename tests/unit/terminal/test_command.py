@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from rollcall.terminal import _hub_beside, _secret, terminal
+from rollcall.terminal import _hub_beside, secret_of, terminal
 
 WHO = ("--name", "东门", "--sn", "E-1")
 
@@ -66,10 +66,10 @@ def test_the_secret_comes_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     file = tmp_path / "secret"
     file.write_text("0123abcd\n")
     file.chmod(0o600)
-    assert _secret(file) == "0123abcd"
+    assert secret_of(file) == "0123abcd"
     assert capsys.readouterr().err == ""
     file.chmod(0o644)
-    assert _secret(file) == "0123abcd"
+    assert secret_of(file) == "0123abcd"
     assert "chmod 600" in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ from terminal.events import (
     Online,
     Presence,
     Punch,
+    Recognising,
     Result,
     Seen,
     Trouble,
@@ -26,6 +27,7 @@ from terminal.events import (
 
 ADA = Face("identified", "艾达", "01", 93.0)
 RECORDED = Punch(Channel.STREAM, "recorded", "e1", "艾达", "01", "2026-01-02T08:00:00+08:00")
+KEPT = Punch(Channel.HERE, "kept", "here-1", "艾达", "01", "2026-01-02T08:00:00+08:00")
 NEAR, NOBODY = Seen(Presence.NEAR), Seen(Presence.NOBODY)
 
 
@@ -162,3 +164,18 @@ def test_the_console_has_a_line_for_each_change() -> None:
         "relay: works again",
         "camera: unplugged",
     ]
+
+
+def test_what_only_this_terminal_has_is_not_said_to_be_recorded() -> None:
+    kept = shown((0, KEPT), at=1)
+    assert (kept.kind, kept.zh, kept.en) == (Kind.RECORDED, "已在本机保存，稍后上传", "Kept here, will be sent")
+    later = shown((0, KEPT), (10, result(ADA)), at=10.5)
+    assert (later.kind, later.en) == (Kind.RECORDED, "Kept here")
+    sent = shown((0, KEPT), (10, RECORDED), (20, result(ADA)), at=20.5)
+    assert sent.en == "Clocked in"
+
+
+def test_who_recognises_by_itself_is_not_offline() -> None:
+    gone = Offline(Channel.STREAM, "gone", 1.0)
+    assert shown((0, gone), at=1) == OFFLINE
+    assert shown((0, gone), (1, Recognising(here=True)), at=2) == IDLE

@@ -13,6 +13,7 @@ from shared.codes import DeviceCode
 from shared.contracts.attendance import GetLastPunch, PunchReport, ReportPunches, ReportState
 from shared.contracts.base import new_id, now
 from shared.contracts.devices import Device
+from shared.contracts.offline import report_id
 from shared.contracts.terminals import device_source
 
 
@@ -28,7 +29,7 @@ class Feedback:
         who, seen_at, sequence = parameters.somebody(sent), parameters.moment(sent, at), parameters.sequence(sent)
         device = await self._callers.admit(sent)
         report = PunchReport(
-            report_id=report_id(device, who, seen_at, sequence), who=who, captured_at=min(seen_at or at, at)
+            report_id=_report_id(device, who, seen_at, sequence), who=who, captured_at=min(seen_at or at, at)
         )
         asked = ReportPunches(
             place=device.punches_at, source=device_source(device.device_id), classes=device.classes, reports=(report,)
@@ -49,11 +50,10 @@ class Feedback:
         return {"faceName": punch.name, "username": punch.num, "time": int(punch.captured_at.timestamp())}
 
 
-def report_id(device: Device, who: str, seen_at: datetime | None, sequence: int | None) -> str:
+def _report_id(device: Device, who: str, seen_at: datetime | None, sequence: int | None) -> str:
     """The same for the same sighting sent again: its number and time, else its time and name. One with neither is
     always a new one, which the ledger's window makes a repetition."""
-    start = f"report-{device.device_id}"
     if seen_at is None:
-        return f"{start}-{new_id()}"
+        return f"report-{device.device_id}-{new_id()}"
     part = str(sequence) if sequence is not None else "n" + hashlib.sha256(who.encode()).hexdigest()[:16]
-    return f"{start}-{part}-{round(seen_at.timestamp() * 1000)}"
+    return report_id(device.device_id, part, seen_at)

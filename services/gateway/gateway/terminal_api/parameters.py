@@ -19,6 +19,7 @@ from gateway.clockin import StudentForm
 from gateway.terminal_api.reading import Sent
 from gateway.terminal_api.refusals import refused
 from shared.codes import DeviceCode
+from shared.contracts.offline import LAST_NUMBER, credible
 from shared.contracts.people import Gender, StudentName, StudentNumber
 from shared.contracts.recognition import Box
 from shared.contracts.roster import MAX_ROSTER
@@ -34,11 +35,6 @@ WHO: Final = frozenset({"token", "deviceName", *SERIAL})
 BOX: Final = ("left", "top", "right", "bottom")
 LARGEST: Final = 10**6
 """pixels"""
-AHEAD: Final = timedelta(minutes=5)
-"""How much faster a terminal's clock may go: a punch of the future would stay the newest one."""
-BEHIND: Final = timedelta(days=366)
-LAST_SEQUENCE: Final = 2**53 - 1
-"""what JavaScript can count to"""
 GENDERS: Final = {"0": Gender.MAN, "1": Gender.WOMAN, "MAN": Gender.MAN, "WOMAN": Gender.WOMAN}
 
 _WHOLE: Final = re.compile(r"(-?[0-9]{1,16})(?:\.0{1,9})?")
@@ -218,7 +214,7 @@ def _fitting(sent: Sent, name: str, kind: Any, value: str) -> str:
 
 
 def moment(sent: Sent, now: datetime) -> datetime | None:
-    """Unix seconds, decimals allowed, None if not sent. Raises 2 for more than AHEAD of or BEHIND `now`."""
+    """Unix seconds, decimals allowed, None if not sent. Raises 2 for one that is not credible."""
     given = text(sent, "time")
     if not given:
         return None
@@ -228,7 +224,7 @@ def moment(sent: Sent, now: datetime) -> datetime | None:
     at = datetime.fromtimestamp(0, UTC) + timedelta(
         seconds=int(found[1]), milliseconds=int((found[2] or "0").ljust(3, "0")[:3])
     )
-    if not now - BEHIND <= at <= now + AHEAD:
+    if not credible(at, now):
         raise wrong("time", f"not between a year ago and now, which is {now.timestamp():.0f}")
     return at
 
@@ -237,7 +233,7 @@ def sequence(sent: Sent) -> int | None:
     """Raises 2; 9005 for one without a time, since a terminal that was reset begins to count anew."""
     if not text(sent, "seq"):
         return None
-    number = whole(sent, "seq", 0, (0, LAST_SEQUENCE))
+    number = whole(sent, "seq", 0, (0, LAST_NUMBER))
     if not text(sent, "time"):
         raise missing("time")
     return number

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 import cv2
 import structlog
 
-from recognizer.decision import REPORT_AGAIN, continued, decide
 from recognizer.engines import Outcome
 from recognizer.engines.local import LocalEngine, Look, Sight, event_of, identified
 from recognizer.settings import RecognizerSettings
@@ -39,6 +38,7 @@ from shared.contracts.recognition import (
     event_id_of,
 )
 from shared.errors import CloudAway, CloudRefused, RollcallError
+from shared.vision.decision import REPORT_AGAIN, continued, decide
 from shared.vision.occlusion import Occlusion
 from shared.vision.picture import PictureError
 from shared.vision.quality import Limits, Quality, check

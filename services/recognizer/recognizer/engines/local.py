@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
-from recognizer.decision import Decision, continued, decide, known_from_track, sure
 from recognizer.engines import Outcome
 from recognizer.gallery import Gallery
-from recognizer.index import Index, Match
-from recognizer.life import LIVE_ONLY, Life, challenged, held_back, lives, refused, still_alive
+from recognizer.index import Index
 from recognizer.questions import answers, look
 from recognizer.screening import screened
 from recognizer.settings import RecognizerSettings
@@ -39,29 +37,24 @@ from shared.contracts.recognition import (
 )
 from shared.vision import engine as vision
 from shared.vision.calibration import score100, threshold_for
+from shared.vision.crowd import Match
+from shared.vision.decision import TWICE_ENROLLED_FPIR, Decision, continued, decide, known_from_track, sure
 from shared.vision.embedder import DIMENSIONS
 from shared.vision.engine import EngineSettings, Face, FaceEngine
+from shared.vision.life import LIVE_ONLY, Life, challenged, held_back, lives, refused, still_alive
+from shared.vision.limits import TO_ENROL, TO_IDENTIFY, Limits, check
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
-from shared.vision.quality import Limits, check
 from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
 
 T = TypeVar("T")
-
-TO_ENROL = Limits()
-TO_IDENTIFY = Limits(size=40, illumination=20, blur=0.8, yaw=50, roll=50, pitch=50, occlusion=None)
-"""At the door a poor look is refused only where the answer would mean nothing; the next frame comes soon. A mask only
-lowers the chance of being recognised."""
 
 COVERED, BARE = vision.Fields.OCCLUSION, vision.Fields.NONE
 FIELDS = {Want.ENROL: COVERED, Want.CHALLENGE: COVERED, Want.IDENTIFY: BARE}
 """What is looked at besides the embedding and life: only what the answer depends on."""
 
 NO_TRACK = Track()
-
-TWICE_ENROLLED_FPIR = 0.0003
-"""A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
 
 
 class LocalEngine:

@@ -59,7 +59,7 @@ def _sighting(asked: ReportPunches, report: PunchReport, student: Student) -> Id
         kind=SourceKind.DEVICE,
         source=asked.source,
         captured_at=report.captured_at,
-        score=0.0,
+        score=report.score,
     )
 
 

@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from recognizer.decision import decide
-from recognizer.life import (
+from shared.contracts.recognition import NOT_ALIVE, Box, Step, Track, TrackedFace
+from shared.vision import engine as vision
+from shared.vision.decision import decide
+from shared.vision.engine import Face
+from shared.vision.life import (
     ALIVE_FOR,
     LOOK_ON,
     TURN_YOUR_HEAD,
@@ -19,9 +22,6 @@ from recognizer.life import (
     refused,
     still_alive,
 )
-from shared.contracts.recognition import NOT_ALIVE, Box, Step, Track, TrackedFace
-from shared.vision import engine as vision
-from shared.vision.engine import Face
 from shared.vision.liveness import Liveness
 from shared.vision.pose import canonical
 from shared.vision.quality import Quality

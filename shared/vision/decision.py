@@ -8,13 +8,16 @@ also on its being nobody: a half-turned head is not called a stranger at once.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from recognizer.index import Match
 from shared.contracts.recognition import Box, Track, TrackedFace
+from shared.vision.crowd import Match
 
 MARGIN = 0.05
 """cosine between the best person and the next: closer than this are look-alikes or one face under two names. Of 50
 East-Asian figures it takes away 8 % of the wrong names and costs 0.08 % of the right ones (of 900 LFW people: all wrong
 names, 0.01 %); 0.03 takes away 3 %, 0.08 takes away 16 % and costs 0.2 %."""
+
+TWICE_ENROLLED_FPIR = 0.0003
+"""A new face that is wrongly "registered already" sends somebody to the office: ten times rarer than a wrong name."""
 
 VOTES = 2
 LOOKS = 3

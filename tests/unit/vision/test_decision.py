@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from recognizer.decision import LOOK_AGAIN, MARGIN, REPORT_AGAIN, continued, decide, known_from_track, sure
 from recognizer.index import Match
 from shared.contracts.base import now
 from shared.contracts.recognition import Box, Track, TrackedFace
+from shared.vision.decision import LOOK_AGAIN, MARGIN, REPORT_AGAIN, continued, decide, known_from_track, sure
 
 HERE = Box(left=100, top=100, width=100, height=100)
 NEAR = Box(left=110, top=105, width=100, height=100)

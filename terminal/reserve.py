@@ -1,0 +1,149 @@
+"""What a terminal needs to go on without a server, and how it makes up with one: punches told, faces fetched."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import Any, Final, Protocol
+
+import httpx
+
+from terminal.backoff import Backoff
+from terminal.events import Delivered, Ended, Event, Rubbish, Trouble
+from terminal.library import Library, LibraryFull
+from terminal.punches import PunchStore, State
+
+PUNCHES_ANSWER_S: Final = 20.0
+"""how long the hub may take to answer a batch"""
+PACE_S: Final = 0.1
+"""between two batches: a hub takes 20 frames a second"""
+LONGEST_RETRY_S: Final = 120.0
+LOOK_S: Final = 60.0
+"""how often the store is looked at unasked: another program may have put something there"""
+FACES_S: Final = 600.0
+"""how often the library is asked for unasked: a hint may have got lost"""
+CONNECTED_WITHIN_S: Final = 10.0
+"""after a connection it is asked for within this time: a whole fleet may have come back"""
+MODE: Final = "mode"
+"""the note that says who recognises, for a start without a server"""
+
+LIBRARY: Final = "library"
+"""what does not work when the copy cannot be brought up to date"""
+
+Camera = Callable[[], Awaitable[bytes]]
+Send = Callable[[str], Awaitable[None]]
+
+
+class Eye(Protocol):
+    """terminal.offline.Eye, which needs the networks."""
+
+    async def run(self, camera: Camera, hear: Callable[[Event], None], now: Callable[[], datetime]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """`eye` None: another program recognises, this one only keeps and tells."""
+
+    library: Library
+    punches: PunchStore
+    eye: Eye | None = None
+
+
+class Teller:
+    """Tells the hub of the stored punches, one batch at a time, until all are kept; over one connection after
+    another."""
+
+    def __init__(self, punches: PunchStore, hear: Callable[[Event], None]) -> None:
+        self._punches, self._hear = punches, hear
+        self._more = asyncio.Event()
+        self._answer: asyncio.Future[dict[str, Any]] | None = None
+
+    def look(self) -> None:
+        """There may be something to tell."""
+        self._more.set()
+
+    def heard(self, message: dict[str, Any]) -> None:
+        """A frame `punches_kept` or `punches_later`; one that nobody waits for says nothing new."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(message)
+
+    async def run(self, send: Send) -> None:
+        """While the connection stands. The first frame asks what the server misses, whatever is to tell."""
+        self._punches.begin()
+        asking = True
+        while True:
+            self._more.clear()
+            frame = await asyncio.to_thread(self._punches.batch, asking=asking)
+            if frame is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._more.wait()
+                continue
+            wait = await self._tell(send, frame)
+            asking = asking and wait > PACE_S
+            await asyncio.sleep(wait)
+
+    async def _tell(self, send: Send, frame: str) -> float:
+        """Seconds until the next frame."""
+        self._answer = asyncio.get_running_loop().create_future()
+        await send(frame)
+        try:
+            async with asyncio.timeout(PUNCHES_ANSWER_S):
+                message = await self._answer
+        except TimeoutError:
+            return PACE_S
+        if message["type"] == "punches_later":
+            return _seconds(message.get("retry_s"), LONGEST_RETRY_S)
+        kept = await asyncio.to_thread(self._punches.answered, message)
+        counts = await asyncio.to_thread(self._punches.counts)
+        self._hear(Delivered(kept, counts[State.WAITING], counts[State.REFUSED]))
+        return PACE_S
+
+
+class FaceKeeper:
+    """Keeps the copy of the library up to date. `update` brings it there and says whether anything changed; `changed`
+    is called if so."""
+
+    def __init__(
+        self,
+        update: Callable[[], Awaitable[bool]],
+        changed: Callable[[], None],
+        hear: Callable[[Event], None],
+        dice: Random,
+    ) -> None:
+        self._update, self._changed, self._hear, self._dice = update, changed, hear, dice
+        self._due, self._within = asyncio.Event(), 0.0
+
+    def hint(self, within_s: Any) -> None:
+        """There are newer faces: fetch them within so many seconds."""
+        self._within = _seconds(within_s, FACES_S)
+        self._due.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        backoff, failing = Backoff(self._dice), False
+        while True:
+            try:
+                if await self._update():
+                    self._changed()
+                backoff.worked()
+                if failing:
+                    self._hear(Trouble(LIBRARY, ""))
+                failing = False
+                wait = FACES_S
+            except (httpx.HTTPError, Ended, Rubbish, LibraryFull, OSError) as error:
+                self._hear(Trouble(LIBRARY, str(error) or type(error).__name__))
+                failing = True
+                wait = backoff.again()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._due.wait()
+            if self._due.is_set():
+                self._due.clear()
+                await asyncio.sleep(self._dice.uniform(0, self._within))
+
+
+def _seconds(given: Any, most: float) -> float:
+    return min(most, max(0.0, float(given))) if isinstance(given, int | float) else 1.0
