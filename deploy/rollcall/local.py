@@ -84,6 +84,7 @@ class BrokerChild:
 
     async def start(self) -> None:
         """Raises BrokerError."""
+        self._stopping = False
         self.process = await start_broker(
             self._folder,
             port=self._port,
