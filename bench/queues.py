@@ -7,7 +7,7 @@ the latest picture of each source, and a core queue group. All carry the same me
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, Protocol
 
@@ -148,6 +148,7 @@ class StandIn:
     name = "stand-in"
     revision = 0
     waiting = 0
+    faces: Mapping[str, int] = {}  # noqa: RUF012 - nothing is ever searched
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -166,6 +167,9 @@ class StandIn:
 
     async def reset(self) -> None:
         """It has no library."""
+
+    async def ready(self) -> None:
+        """It always is."""
 
 
 LOOK_AHEAD = RecognizerSettings(nats_password=SecretStr("")).look_ahead

@@ -1,17 +1,20 @@
-"""A whole Rollcall on this machine: a broker and the four services as processes, under one supervisor."""
+"""A whole Rollcall on this machine: a broker and the services as processes, under one supervisor."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
 from rollcall.broker import BrokerError, start_broker, stop_broker
-from rollcall.keys import Keys, open_folder
+from rollcall.keys import DataFolderError, Keys, open_folder
+from rollcall.mqtt import May, MqttOptions, read_clients
 from rollcall.running import FolderLock, Running, note_path, write_note
 from rollcall.supervisor import FIRST_PAUSE_S, Child, Show
 from shared.vision.weights import WeightError, Weights
@@ -47,6 +50,8 @@ class Options:
     """more than one share the address"""
     database: str = ""
     """empty: SQLite in the data folder"""
+    mqtt: MqttOptions | None = None
+    """None: no third party may connect"""
 
 
 def default_recognizers() -> int:
@@ -63,16 +68,22 @@ class System:
     keys: Keys
     running: Running
     children: dict[str, Child]
-    ready_urls: dict[str, str]
     broker: "BrokerChild"
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def ready_urls(self) -> dict[str, str]:
+        """Where each child says whether it is ready."""
+        return {name: f"{url}/readyz" for name, url in self.running.admin_urls.items()}
 
 
 class BrokerChild:
     """The nats-server, restarted when it dies, on the same port and store."""
 
-    def __init__(self, folder: Path, port: int, monitor_port: int, keys: Keys, show: Show, lock: FolderLock) -> None:
-        self._folder, self._port, self._monitor_port = folder, port, monitor_port
+    def __init__(
+        self, options: Options, port: int, monitor_port: int, keys: Keys, show: Show, lock: FolderLock
+    ) -> None:
+        self._options, self._port, self._monitor_port = options, port, monitor_port
         self._keys, self._show, self._lock = keys, show, lock
         self._stopping = False
         self.process: asyncio.subprocess.Process | None = None
@@ -83,13 +94,16 @@ class BrokerChild:
         return f"http://127.0.0.1:{self._monitor_port}"
 
     async def start(self) -> None:
-        """Raises BrokerError."""
+        """Raises BrokerError, DataFolderError."""
         self._stopping = False
+        mqtt = self._options.mqtt
         self.process = await start_broker(
-            self._folder,
+            self._options.data / "nats",
             port=self._port,
             monitor_port=self._monitor_port,
             passwords=self._keys.broker,
+            mqtt=mqtt,
+            clients=read_clients(self._options.data) if mqtt else (),
             inherit=(self._lock.descriptor,),
         )
 
@@ -103,7 +117,7 @@ class BrokerChild:
             await asyncio.sleep(FIRST_PAUSE_S)
             try:
                 await self.start()
-            except BrokerError as error:
+            except (BrokerError, DataFolderError) as error:
                 self._show("nats", str(error))
 
     async def stop(self) -> None:
@@ -123,6 +137,8 @@ async def local_system(options: Options, show: Show, progress: Callable[[str], N
     options = _resolved(options, data)
     _check_port(options.host, options.port, "--port")
     _check_port(options.host, options.hub_port, "--hub-port")
+    if options.mqtt is not None:
+        _check_mqtt(options.mqtt, options.data)
     lock = FolderLock(data)
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
@@ -135,7 +151,7 @@ async def _start(
     stack: AsyncExitStack, options: Options, keys: Keys, lock: FolderLock, show: Show, progress: Callable[[str], None]
 ) -> System:
     port, monitor_port = free_port(), free_port()
-    broker = BrokerChild(options.data / "nats", port, monitor_port, keys, show, lock)
+    broker = BrokerChild(options, port, monitor_port, keys, show, lock)
     progress("starting nats-server")
     await broker.start()
     stack.push_async_callback(broker.stop)
@@ -145,9 +161,11 @@ async def _start(
         nats_url=f"nats://127.0.0.1:{port}",
         url=f"http://{_shown(options.host)}:{options.port}",
         hub_url=f"ws://{_shown(options.host)}:{options.hub_port}",
+        mqtt=options.mqtt,
+        admin_urls={plan.name: f"http://127.0.0.1:{free_port()}" for plan in _plans(options, keys)},
     )
-    children, ready_urls = _children(options, keys, running, show)
-    system = System(options, keys, running, children, ready_urls, broker)
+    children = _children(options, keys, running, show)
+    system = System(options, keys, running, children, broker)
     stack.push_async_callback(_stop, system)
     jobs = [broker.keep_running(), *(child.keep_running() for child in children.values())]
     system.tasks.extend(asyncio.create_task(job) for job in jobs)
@@ -169,13 +187,11 @@ Settings = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A process to start: its module, its NATS user, the port where it tells its health if that is its web face's
-    (0: a free one), its own settings and environment."""
+    """A process to start: its module, its NATS user, its own settings and environment."""
 
     name: str
     module: str
     user: str
-    port: int = 0
     settings: Settings = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -190,39 +206,55 @@ def _plans(options: Options, keys: Keys) -> list[Plan]:
             Plan(f"recognizer-{n}", "recognizer", "recognizer", env=MMAP_ABOVE)
             for n in range(1, options.recognizers + 1)
         ),
-        Plan("gateway", "gateway", "gateway", options.port, web),
+        Plan("gateway", "gateway", "gateway", web),
         *_hubs(options, hub),
+        *_bridge(options, keys),
     ]
 
 
 def _hubs(options: Options, settings: Settings) -> list[Plan]:
     if options.hubs == 1:
-        return [Plan("device-hub", "device_hub", "hub", options.hub_port, settings)]
+        return [Plan("device-hub", "device_hub", "hub", settings)]
     shared: Settings = {**settings, "share_port": 1}
     return [Plan(f"device-hub-{n}", "device_hub", "hub", settings=shared) for n in range(1, options.hubs + 1)]
 
 
-def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
-    """The service processes, and where each says that it is ready."""
+def _bridge(options: Options, keys: Keys) -> list[Plan]:
+    mqtt = options.mqtt
+    if mqtt is None:
+        return []
+    may = {client.name: client.may for client in read_clients(options.data)}
+    settings: dict[str, str | int] = {
+        "mqtt_host": _shown(mqtt.host),
+        "mqtt_port": mqtt.port,
+        "mqtt_password": keys.broker["mqtt"],
+        "mqtt_names": int(mqtt.names),
+        "mqtt_discovery": mqtt.discovery,
+        "mqtt_home_assistant": mqtt.home_assistant,
+        "mqtt_home_assistant_commands": int(may.get(mqtt.home_assistant) is May.COMMAND),
+    }
+    if mqtt.cert is not None:
+        settings["mqtt_ca"] = str(mqtt.cert.absolute())
+    return [Plan("mqtt-bridge", "mqtt_bridge", "mqtt", settings=settings)]
+
+
+def _children(options: Options, keys: Keys, running: Running, show: Show) -> dict[str, Child]:
+    """The service processes."""
     children: dict[str, Child] = {}
-    ready: dict[str, str] = {}
     for plan in _plans(options, keys):
-        health_port = plan.port or free_port()
         settings = {
             "nats_url": running.nats_url,
             "nats_password": keys.broker[plan.user],
             "data": options.data,
             "instance": plan.name,
-            "health_port": health_port,
+            "health_port": urlsplit(running.admin_urls[plan.name]).port or 0,
             "log_pretty": 1,
             **plan.settings,
         }
         env = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()} | ONE_THREAD
         env |= plan.env
         children[plan.name] = Child(plan.name, plan.module, env, show)
-        host = _shown(options.host) if plan.port else "127.0.0.1"
-        ready[plan.name] = f"http://{host}:{health_port}/readyz"
-    return children, ready
+    return children
 
 
 async def _until_ready(system: System, progress: Callable[[str], None]) -> None:
@@ -258,7 +290,32 @@ def _resolved(options: Options, data: Path) -> Options:
         recognizers=options.recognizers or default_recognizers(),
         hubs=options.hubs,
         database=options.database or f"sqlite+aiosqlite:///{data / 'rollcall.db'}",
+        mqtt=options.mqtt,
     )
+
+
+def _check_mqtt(mqtt: MqttOptions, data: Path) -> None:
+    """Raises CannotStart."""
+    if (mqtt.cert is None) is not (mqtt.key is None):
+        raise CannotStart("--mqtt-cert and --mqtt-key belong together.")
+    if mqtt.cert is None and not _is_loopback(mqtt.host):
+        raise CannotStart(
+            f"--mqtt-host {mqtt.host} would send passwords and names over the network in clear: "
+            "give --mqtt-cert and --mqtt-key."
+        )
+    _check_port(mqtt.host, mqtt.port, "--mqtt")
+    if mqtt.home_assistant and mqtt.home_assistant not in {client.name for client in read_clients(data)}:
+        raise CannotStart(
+            f"There is no MQTT client named {mqtt.home_assistant}; first: rollcall mqtt add {mqtt.home_assistant} "
+            f"--may command --data {data}"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_weights() -> None:

@@ -4,12 +4,14 @@ Settings and their reasons were measured: see docs/adr/0002-turns.md and 0003-du
 vanish with the broker, so `ensure` runs at the start and after every reconnect, in every service that needs one.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    ConsumerInfo,
     DeliverPolicy,
     DiscardPolicy,
     KeyValueConfig,
@@ -19,7 +21,8 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from shared.contracts.attendance import ATTENDANCE_EVENTS
+from shared.contracts.attendance import ATTENDANCE_EVENTS, AttendanceRecorded
+from shared.contracts.devices import DeviceChanged, GetDevice, ListDevices
 from shared.contracts.gallery import LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
@@ -32,6 +35,7 @@ EVENTS = "EVT"
 RECOGNIZER_CONSUMER = "recognizer"
 LEDGER_CONSUMER = "ledger"
 CLOUD_CONSUMER = "cloud"
+MQTT_CONSUMER = "mqtt"
 PRESENCE = "presence"
 HUBS = "hubs"
 SPENT = "spent"
@@ -117,6 +121,18 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 max_ack_pending=64,
             ),
         ),
+        MQTT_CONSUMER: (
+            EVENTS,
+            ConsumerConfig(
+                durable_name=MQTT_CONSUMER,
+                filter_subject=AttendanceRecorded.subject,
+                deliver_policy=DeliverPolicy.NEW,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=12,  # the bridge gives up on MQTT after 10
+                max_deliver=-1,
+                max_ack_pending=64,
+            ),
+        ),
     }
 
 
@@ -152,9 +168,11 @@ NEEDS = {
     "recognizer": Needs(streams=(TURNS, EVENTS), consumers=(RECOGNIZER_CONSUMER, CLOUD_CONSUMER)),
     "registry": Needs(streams=(EVENTS,), consumers=(LEDGER_CONSUMER,)),
     "hub": Needs(streams=(EVENTS,), buckets=(PRESENCE, HUBS, SPENT)),
+    "mqtt": Needs(streams=(EVENTS,), consumers=(MQTT_CONSUMER,)),
     "cli": Needs(),
 }
-"""By service; `hub` is the device-hub (a NATS user and a subject token), `cli` the command line's user."""
+"""By service; `hub` is the device-hub (a NATS user and a subject token), `mqtt` the bridge to third parties, `cli` the
+command line's user."""
 
 
 async def ensure(js: JetStreamContext, needs: Needs) -> None:
@@ -173,6 +191,14 @@ async def ensure(js: JetStreamContext, needs: Needs) -> None:
             await js.key_value(name)
         except NotFoundError:
             await js.create_key_value(buckets()[name])
+
+
+async def standing(js: JetStreamContext, needs: Needs) -> dict[str, ConsumerInfo]:
+    """The consumers by name, if all that is needed stands; raises what nats-py does if not, NotFoundError mostly."""
+    names = [*needs.streams, *(f"KV_{name}" for name in needs.buckets)]
+    await asyncio.gather(*(js.stream_info(name) for name in names))
+    found = await asyncio.gather(*(js.consumer_info(consumers()[name][0], name) for name in needs.consumers))
+    return dict(zip(needs.consumers, found, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +239,18 @@ def _reading(*names: str) -> tuple[str, ...]:
     """To look up keys of these buckets, and no more."""
     return tuple(
         subject for name in names for subject in (f"$JS.API.STREAM.INFO.KV_{name}", f"$JS.API.DIRECT.GET.KV_{name}.>")
+    )
+
+
+def _watching(bucket: str) -> tuple[str, ...]:
+    """To look up a bucket's keys and to be told of changes."""
+    return (
+        *_reading(bucket),
+        f"$JS.API.CONSUMER.CREATE.KV_{bucket}",
+        f"$JS.API.CONSUMER.CREATE.KV_{bucket}.>",
+        f"$JS.API.CONSUMER.DELETE.KV_{bucket}.>",
+        f"$JS.API.CONSUMER.INFO.KV_{bucket}.>",
+        f"$JS.FC.KV_{bucket}.>",
     )
 
 
@@ -259,6 +297,16 @@ _OWN: dict[str, Rights] = {
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
         subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", ATTENDANCE_EVENTS),
+    ),
+    "mqtt": Rights(
+        publish=(
+            ListDevices.subject,
+            GetDevice.subject,
+            "hub.*.command.*",
+            *_watching(PRESENCE),
+            *_reading(HUBS),
+        ),
+        subscribe=(DeviceChanged.subject,),
     ),
     "cli": Rights(
         publish=(
