@@ -148,7 +148,7 @@ class StandIn:
     name = "stand-in"
     revision = 0
     waiting = 0
-    faces: Mapping[str, int] = {}  # noqa: RUF012 - nothing is ever searched
+    faces: Mapping[str, int] = {}
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()

@@ -42,7 +42,7 @@ OVERLOAD = 5
 HALF = 0.5
 WARM_S = 3.0
 """Answers of the first seconds are not counted."""
-EACH = 12
+EACH = 20
 """How often a source is served in the overload at least, on average: with less, whole numbers alone look unfair."""
 JITTER = 0.1
 """A camera's clock is no better."""

@@ -130,13 +130,20 @@ async def _hurry(server: Server, door: Door, hello: dict[str, str], history: His
     narrow = socket.socket()
     narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     narrow.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(narrow, (address[0], int(address[1])))
+    try:
+        await asyncio.get_running_loop().sock_connect(narrow, (address[0], int(address[1])))
+    except BaseException:
+        narrow.close()
+        raise
     url = server.stream_url
     async with connect(url, sock=narrow, proxy=None, compression=None, ping_interval=None, max_queue=1) as line:
-        await line.send(json.dumps(hello))
-        while True:
-            await line.send(_picture(door, history))
-            await asyncio.sleep(HURRY_S)
+        try:
+            await line.send(json.dumps(hello))
+            while True:
+                await line.send(_picture(door, history))
+                await asyncio.sleep(HURRY_S)
+        finally:
+            line.transport.abort()  # who does not read never sees the end of a closing handshake
 
 
 def _picture(door: Door, history: History) -> bytes:

@@ -27,9 +27,12 @@ from registry.tables import Inbox, Outbox
 from registry.tables import Punch as PunchRow
 from rollcall.keys import Keys
 from rollcall.local import System
+from rollcall.office import bus_of, ensure_device
 from shared.bus import Bus, connect
 from shared.bus.topology import EVENTS, LEDGER_CONSUMER
+from shared.contracts.base import new_id
 from shared.contracts.recognition import Identified
+from shared.errors import Unavailable
 from shared.testing import eventually
 from tests.databases import OwnServer, own_server
 from tests.faults.cameras import Door, doors, registered, standing_at
@@ -47,6 +50,8 @@ PATIENCE_S: Final = 60.0
 REST_S: Final = 90.0
 """Time for the last events to be settled at the end, in seconds."""
 DISK: Final = "256m"
+TERMINALS: Final = 2_000
+"""More than a table's last extent (1 MiB) has room for."""
 
 
 @dataclass
@@ -207,13 +212,14 @@ def database_hung(seconds: float) -> Fault:
 
 
 def disk_full(seconds: float) -> Fault:
-    """Not a byte is left for the database from the moment it has to grow."""
+    """Not a byte is left for the database, and it says so; events that come in the meantime must wait."""
 
     async def strike(site: Site) -> None:
         assert site.disk is not None
         ballast = site.disk / "ballast"
         try:
             await asyncio.to_thread(_fill, ballast)
+            await _until_refused(site.system)
             await asyncio.sleep(seconds)
         finally:
             ballast.unlink()
@@ -229,6 +235,17 @@ def _fill(ballast: Path) -> None:
                     file.write(bytes(size))
             except OSError:
                 continue
+
+
+async def _until_refused(system: System) -> None:
+    """Use up what the tables have left, by new terminals: their news share the outbox with the punches."""
+    async with bus_of(system.options.data) as bus:
+        for _ in range(TERMINALS):
+            try:
+                await ensure_device(bus, new_id(), new_id())
+            except Unavailable:
+                return
+    raise AssertionError("the database's disk is not full")
 
 
 def together(*faults: Fault) -> Fault:
