@@ -163,11 +163,14 @@ async def _watch(url: str, watcher: str, history: History) -> None:
 
 
 def _note_result(place: str, message: dict[str, Any], history: History) -> None:
+    heard_at = datetime.now(UTC)
+    since = history.answered_at.get(place)
     history.results[place] += 1
-    captured_at = datetime.now(UTC) - timedelta(milliseconds=message["age_ms"])
+    history.answered_at[place] = heard_at
+    captured_at = heard_at - timedelta(milliseconds=message["age_ms"])
     for face in message["faces"]:
         if face["verdict"] == "identified":
-            history.named.append(Named(place, place, face["event"], face["num"], captured_at))
+            history.named.append(Named(place, place, face["event"], face["num"], captured_at, since))
 
 
 def _note_punch(watcher: str, message: dict[str, Any], history: History) -> None:

@@ -49,14 +49,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A screen showed a name for a face, with the event that reports it. `captured_at` as the screen knows it; None on
-    walls, which show seconds only."""
+    """A screen showed a name for a face, with the event that reports it.
+
+    `captured_at` as the screen knows it, None on walls, which show seconds only. It is the latest that it can have
+    been: the gateway says how old the picture is when it answers, and the answer may then be held up. `since`: when
+    the same screen got the answer before.
+    """
 
     watcher: str
     place: str
     event: str
     num: str
     captured_at: datetime | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,20 @@ class History:
     told: list[Told] = field(default_factory=list)
     results: Counter[str] = field(default_factory=Counter)
     """answers to pictures, by place"""
+    answered_at: dict[str, datetime] = field(default_factory=dict)
+    """when the last of them came"""
 
     def stood(self, place: str, at: datetime) -> str:
         """Who was on the newest picture that this place's camera had sent by then."""
         sent = self.sent.get(place, [])
         before = bisect_right(sent, at, key=lambda frame: frame.at)
         return sent[before - 1].num if before else NOBODY
+
+    def seen(self, place: str, since: datetime, until: datetime) -> set[str]:
+        """Who was on any picture that was this camera's newest between these times."""
+        sent = self.sent.get(place, [])
+        first, last = (bisect_right(sent, at, key=lambda frame: frame.at) for at in (since, until))
+        return {self.stood(place, since), *(frame.num for frame in sent[first:last])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +193,13 @@ def _misnamed(history: History, ledger: Ledger) -> Iterator[Violation]:
             yield Violation(Kind.MISNAMED, f"the punch of {punch.num} at {punch.place} shows {stood or 'a stranger'}")
     for named in history.named:
         if named.captured_at is not None:
-            stood = history.stood(named.place, named.captured_at)
-            if named.num not in (stood, history.stood(named.place, named.captured_at - CHANGING)):
-                yield Violation(Kind.MISNAMED, f"{named.watcher} named {named.num}: it was {stood or 'a stranger'}")
+            since = min(named.captured_at, named.since or named.captured_at) - CHANGING
+            if named.num not in history.seen(named.place, since, named.captured_at):
+                yield Violation(Kind.MISNAMED, f"{named.watcher} named {named.num} at {named.captured_at}: not there")
+    for told in history.told:
+        within = (told.captured_at, told.captured_at + timedelta(seconds=1))
+        if told.first_at is not None and told.num not in history.seen(told.place, *within):
+            yield Violation(Kind.MISNAMED, f"{told.watcher} was told that {told.num} is back: not there")
     names = defaultdict(set)
     for shown in (*history.named, *history.told, *ledger.punches):
         names[shown.event].add(shown.num)

@@ -134,6 +134,19 @@ def test_a_name_shown_for_nobody_is_caught_once_the_picture_can_only_be_of_nobod
     assert kinds(shown) == caught
 
 
+@pytest.mark.parametrize(("since", "caught"), [(2.9, set()), (3.6, {Kind.MISNAMED})])
+def test_an_answer_that_was_held_up_may_be_of_any_picture_since_the_one_before(since: float, caught: set[Kind]) -> None:
+    shown = history()
+    shown.named.append(Named(DOOR, DOOR, "d-0", "s1", at(7), at(since)))
+    assert kinds(shown) == caught
+
+
+def test_a_stranger_who_is_said_to_be_back_is_misnamed() -> None:
+    shown = history()
+    shown.told.append(replace(REPEAT, captured_at=at(5), first_at=at(1)))
+    assert kinds(shown) == {Kind.MISNAMED}
+
+
 def test_one_event_with_two_names_is_misnamed() -> None:
     shown = history()
     shown.named.append(Named("wall", DOOR, "d-0", "s2"))
