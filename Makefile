@@ -2,12 +2,13 @@
 # make demo    show it with sample people, no camera needed
 # make test    all checks and tests                               make test ARGS="-k bus"
 # make check   formatting, lint, types, import rules
+# make faults  break everything under load and compare screens with ledger     make faults ARGS="--minutes 30 --seed 1"
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: up demo test check format models bench bench-search clean
+.PHONY: up demo test check faults format models bench bench-search bench-scale clean
 
 up: .venv/installed
 	@.venv/bin/rollcall up $(ARGS)
@@ -45,6 +46,10 @@ test: check
 	@sh tests/needs.sh
 	$(PY) -m pytest $(ARGS)
 
+faults: .venv/dev
+	@sh tests/needs.sh
+	$(PY) -m tests.faults $(ARGS)
+
 format: .venv/dev
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
@@ -57,6 +62,9 @@ bench: .venv/dev
 bench-search: .venv/dev
 	@$(PIP) install --quiet -e ".[bench]" -c constraints.txt
 	$(PY) -m bench.search $(ARGS)
+
+bench-scale: .venv/dev
+	$(PY) -m bench.scale $(ARGS)
 
 clean:
 	rm -rf .venv .cache *.egg-info

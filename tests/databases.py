@@ -134,14 +134,14 @@ def _as_user() -> list[str]:
 
 
 @contextmanager
-def own_server() -> Iterator[OwnServer]:
-    """A mariadbd of our own while inside; skips (in CI: fails) where MariaDB is not installed."""
+def own_server(disk: Path | None = None) -> Iterator[OwnServer]:
+    """A mariadbd of our own while inside, its files on `disk`; skips (in CI: fails) where MariaDB is not installed."""
     if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
         require_real("MariaDB (apt-get install mariadb-server), or ROLLCALL_TEST_MYSQL_URL")
     # In memory where there is such a place: it outlives kill -9 as a disk does, and makes tables ten times faster.
     # And a path short enough for the socket, which pytest's are not.
     memory = Path("/dev/shm")
-    folder = Path(mkdtemp(prefix="rc-db-", dir=memory if os.access(memory, os.W_OK) else None))
+    folder = Path(mkdtemp(prefix="rc-db-", dir=disk or (memory if os.access(memory, os.W_OK) else None)))
     server = OwnServer(URL.create("mysql", USER, PASSWORD, "127.0.0.1", free_port()), folder)
     try:
         server.install()

@@ -95,6 +95,7 @@ class BrokerChild:
 
     async def start(self) -> None:
         """Raises BrokerError, DataFolderError."""
+        self._stopping = False
         mqtt = self._options.mqtt
         self.process = await start_broker(
             self._options.data / "nats",

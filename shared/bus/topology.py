@@ -43,6 +43,8 @@ SPENT = "spent"
 
 TURN_WAIT_S = 2.0
 """A recognizer that has not acknowledged its turn for this long is taken for dead, in seconds."""
+LEDGER_WAIT_S = 4.0
+"""An identified face that the ledger has not acknowledged for this long is handed out again, in seconds."""
 TURN_AGE_S = 5.0
 """A turn that nobody took for this long is dropped by the broker, in seconds."""
 LEASE_S = 6.0
@@ -102,7 +104,7 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 durable_name=LEDGER_CONSUMER,
                 filter_subject=Identified.subject,
                 ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=4,
+                ack_wait=LEDGER_WAIT_S,
                 max_deliver=-1,
                 max_ack_pending=64,
             ),

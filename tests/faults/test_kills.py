@@ -1,4 +1,4 @@
-"""kill -9 anything: every identified frame has exactly one punch, and results flow again by themselves."""
+"""kill -9 at the worst moment: with a turn in hand, and between an event and its commit."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,6 @@ class Screen:
     """What one kiosk was shown."""
 
     place: str
-    results: int = 0
     identified: set[str] = field(default_factory=set)
     punches: dict[str, str] = field(default_factory=dict)
     """event → recorded or repeated"""
@@ -48,7 +47,6 @@ async def _answer(socket: Any, message: dict[str, Any], screen: Screen, jpeg: by
         case "next":
             await socket.send(jpeg)
         case "result":
-            screen.results += 1
             screen.identified |= {f["event"] for f in message["faces"] if f["verdict"] == "identified"}
         case "punch":
             screen.punches[message["event"]] = message["state"]
@@ -68,16 +66,6 @@ async def screens_on(system: System, people: list[bytes], each: int = 2) -> Asyn
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def flowing(screens: list[Screen]) -> None:
-    """Every screen gets fresh results."""
-    before = [screen.results for screen in screens]
-
-    async def all_moved() -> bool:
-        return all(screen.results > old for screen, old in zip(screens, before, strict=True))
-
-    await eventually(all_moved, 30, "results flow to every screen")
 
 
 async def settled(system: System, screens: list[Screen]) -> None:
@@ -157,30 +145,6 @@ async def test_a_registry_killed_between_event_and_commit(system: System, people
             return all(screen.punches for screen in screens)
 
         await eventually(told, 30, "every screen is told of its punch")
-        await settled(system, screens)
-    check_ledger(system, screens)
-
-
-async def test_the_broker_killed_under_load(system: System, people: list[bytes]) -> None:
-    async with screens_on(system, people, each=4) as screens:
-        await flowing(screens)
-        for _ in range(2):
-            assert system.broker.process is not None
-            system.broker.process.kill()
-            await flowing(screens)
-        await settled(system, screens)
-    check_ledger(system, screens)
-
-
-async def test_everything_killed_in_turn_under_load(system: System, people: list[bytes]) -> None:
-    async with screens_on(system, people, each=3) as screens:
-        await flowing(screens)
-        for name in ("recognizer-1", "registry", "gateway", "device-hub"):
-            old = pid(system, name)
-            system.children[name].kill()
-            await died(system, name, old)
-            await ready_again(system, name)
-            await flowing(screens)
         await settled(system, screens)
     check_ledger(system, screens)
 

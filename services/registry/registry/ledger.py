@@ -6,6 +6,9 @@ written in the same transaction as the punch, makes every further delivery a no-
 Pullers fetch events one by one (nats-py's batches hold the first event back until the batch is full or timed out)
 into a short queue; the committer settles all that wait there in one transaction. One event alone waits for nobody;
 a crowd shares the price of a commit.
+
+Order matters: the first sighting of a visit is its punch, those after it repeat it. So while the database is away the
+committer keeps what it has, in its order. Handed back to the broker, events would come again in any order.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ from nats.js import JetStreamContext
 from registry.store.database import Database
 from registry.store.settle import Settled, settle
 from shared.bus import Bus
-from shared.bus.topology import EVENTS, LEDGER_CONSUMER
+from shared.bus.topology import EVENTS, LEDGER_CONSUMER, LEDGER_WAIT_S
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import ContractError
 from shared.contracts.recognition import Identified
@@ -34,10 +37,10 @@ BATCH: Final = 64
 """The consumer's max_ack_pending: the broker never hands out more than this at once."""
 PULL_S: Final = 2.0
 """One pull waits this long; after a broker restart the next one finds it, in seconds."""
-AGAIN_S: Final = 1.5
-"""An event that could not be settled comes again after this time, in seconds."""
+AGAIN_S: Final = 1.0
+"""While the database is away it is tried again after this time, in seconds."""
 AFTER_FAULT_S: Final = 10.0
-"""The same after a fault of ours, which more haste will not mend."""
+"""An event that cannot be stored, by a fault of ours which more haste will not mend, comes again after this time."""
 
 log = structlog.get_logger("ledger")
 
@@ -60,10 +63,23 @@ class Ledger:
 
     async def run(self) -> None:
         """Settle events until cancelled."""
+        await self._let_older_come_first()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._commit())
             for _ in range(PULLERS):
                 group.create_task(self._pull())
+
+    async def _let_older_come_first(self) -> None:
+        """What one that died had in hand comes again after LEDGER_WAIT_S, and before anything new; until then only the
+        new would come. With replicas this may wait for nothing, once."""
+        pull = await self._bus.js.pull_subscribe_bind(LEDGER_CONSUMER, stream=EVENTS)
+        try:
+            if (await pull.consumer_info()).num_ack_pending:
+                await asyncio.sleep(LEDGER_WAIT_S)
+        except (NatsError, NatsTimeout, TimeoutError) as error:
+            log.warning("not known what waits", reason=repr(error))
+        finally:
+            await pull.unsubscribe()
 
     async def _pull(self) -> None:
         pull = await self._bus.js.pull_subscribe_bind(LEDGER_CONSUMER, stream=EVENTS)
@@ -90,21 +106,29 @@ class Ledger:
             await _say(message.term())
 
     async def _commit(self) -> None:
+        held: dict[str, Delivery] = {}  # by event; what is delivered again while it is held keeps its place
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            await self._settle(batch)
+            if not held:
+                _hold(held, await self._queue.get())
+            while not self._queue.empty():
+                _hold(held, self._queue.get_nowait())
+            try:
+                await self._settle(list(held.values()))
+            except Unavailable:
+                await _say(*(message.in_progress() for message, _ in held.values()))
+                await asyncio.sleep(AGAIN_S)
+            else:
+                held.clear()
 
     async def _settle(self, batch: Sequence[Delivery]) -> None:
-        """Commit, then acknowledge. Nothing that goes wrong here may end the loop."""
+        """Commit, then acknowledge. Raises Unavailable; nothing else that goes wrong here may end the loop."""
         events = [event for _, event in batch]
         try:
             settled = await self._database.write(lambda session: settle(session, events, self._debounce_s))
         except Unavailable:
             for event in events:
                 self._told("put_off", event.captured_at)
-            await _say(*(message.nak(delay=AGAIN_S) for message, _ in batch))
+            raise
         except Exception:
             await self._isolate(batch)
         else:
@@ -122,6 +146,10 @@ class Ledger:
         self._told("put_off", event.captured_at)
         log.exception("event not settled", event_id=event.event_id, trace=event.frame_id)
         await _say(message.nak(delay=AFTER_FAULT_S))
+
+
+def _hold(held: dict[str, Delivery], delivery: Delivery) -> None:
+    held[delivery[1].event_id] = delivery
 
 
 async def _say(*answers: Awaitable[object]) -> None:

@@ -13,6 +13,7 @@ from registry.service import service
 from registry.settings import RegistrySettings
 from registry.store.database import open_database
 from shared.bus import Bus
+from shared.bus.topology import EVENTS, LEDGER_CONSUMER
 from shared.contracts.attendance import (
     ATTENDANCE_EVENTS,
     AttendanceRecorded,
@@ -251,6 +252,51 @@ async def test_punches_survive_kill_9_of_the_database(
         await others.settled(*events)
         assert await others.punches() == len(events)
         await _one_story_each(others, events)
+
+
+async def test_the_first_sighting_is_the_punch_though_the_database_was_away_for_it(
+    broker: Broker, mysql_server: MySqlServer, mysql_url: str
+) -> None:
+    if not isinstance(mysql_server, OwnServer):
+        pytest.skip("the server of ROLLCALL_TEST_MYSQL_URL is not ours to kill")
+    async with service(settings(broker, mysql_url)), neighbours(broker) as others:
+        people = [await others.register(seed) for seed in range(6)]
+        first, *later = ([sighting(person.student_id, n * 5.0) for person in people] for n in range(6))
+        mysql_server.kill()
+        for event in first:
+            await others.identify(event)
+        await asyncio.to_thread(mysql_server.start)
+        afterwards = [event for sightings in later for event in sightings]
+        for event in afterwards:
+            await others.identify(event)
+        await others.settled(*first, *afterwards)
+        _first_is_the_punch(others, first, later)
+
+
+async def test_the_first_sighting_is_the_punch_though_a_registry_died_with_it_in_hand(
+    broker: Broker, migrated_url: str
+) -> None:
+    async with neighbours(broker) as others:
+        async with service(settings(broker, migrated_url)):
+            person = await others.register(1)
+        first, later = sighting(person.student_id), sighting(person.student_id, 20)
+        await others.identify(first)
+        async with broker.connect("registry") as dying:
+            pull = await dying.js.pull_subscribe_bind(LEDGER_CONSUMER, stream=EVENTS)
+            [_] = await pull.fetch(1, timeout=5)
+        await others.identify(later)
+        async with service(settings(broker, migrated_url)):
+            await others.settled(first, later)
+        _first_is_the_punch(others, [first], [[later]])
+
+
+def _first_is_the_punch(others: Neighbours, first: list[Identified], later: list[list[Identified]]) -> None:
+    for number, punch in enumerate(first):
+        assert all(isinstance(news, AttendanceRecorded) for news in others.news[punch.event_id])
+        for event in (sightings[number] for sightings in later):
+            for news in others.news[event.event_id]:
+                assert isinstance(news, AttendanceRepeated)
+                assert news.first_at == punch.captured_at
 
 
 async def test_punches_survive_kill_9_of_the_broker(broker: Broker, migrated_url: str) -> None:
