@@ -37,8 +37,9 @@ def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
     app.include_router(terminal_api(gateway))
     app.include_router(rest_api(gateway.bus))
     app.mount("/static", site.statics, name="static")
-    for layer in (LastResort, BodyLimit, HeadAsGet, SecurityHeaders):  # the last one is the outermost
+    for layer in (LastResort, BodyLimit, HeadAsGet):
         app.add_middleware(layer)
+    app.add_middleware(SecurityHeaders, https=gateway.settings.secure_cookies)  # the outermost
     return app
 
 

@@ -6,8 +6,13 @@ from contextlib import asynccontextmanager
 from gateway.app import create_app
 from gateway.gateway import Gateway, build
 from gateway.settings import GatewaySettings
+from gateway.throttle import bucket_of
 from shared.bus import connect
+from shared.doorkeeper import Doorkeeper
 from shared.runtime import background, serve_http
+
+HEAD_S = 15.0
+"""how long a browser may take for the head of a request, in seconds"""
 
 
 @asynccontextmanager
@@ -21,8 +26,9 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     ):
         gateway = build(settings, events, frames)
         await gateway.start()
+        door = Doorkeeper(settings.max_connections_per_address, HEAD_S, bucket_of)
         async with (
             background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-            serve_http(create_app(gateway), settings.host, settings.port, ws_max_size=2**20),
+            serve_http(create_app(gateway), settings.host, settings.port, ws_max_size=2**20, http=door.http),
         ):
             yield gateway
