@@ -21,8 +21,8 @@ class Doorkeeper:
     head within `head_s` seconds of the connection's or the request's first sign. `client_of` says which addresses are
     one client.
 
-    A reverse proxy (uvicorn's FORWARDED_ALLOW_IPS, by default this machine) brings everybody's connections under its own
-    address: it is not counted, and must have limits of its own.
+    A reverse proxy (uvicorn's FORWARDED_ALLOW_IPS, by default this machine) brings everybody's connections under its
+    own address: it is not counted, and must have limits of its own.
     """
 
     def __init__(self, per_address: int, head_s: float, client_of: Callable[[str], str] = str) -> None:

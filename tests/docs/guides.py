@@ -25,6 +25,7 @@ EXEMPT: dict[str, dict[str, str]] = {
         "rollcall import-baidu": "asks the cloud: tests/e2e/test_moving.py types it",
     },
     "docs/scale.md": {"rollcall up --hubs": f"{A_SECOND_SYSTEM}, 65,536 terminals: tests/e2e/test_fleet.py has 40"},
+    "docs/security.md": {"pip install pip-audit": "asks the public list of known holes, which a test must not need"},
     "docs/start.md": {"ROLLCALL_REGISTER_CHALLENGE=on": f"{A_SECOND_SYSTEM}: tests/e2e/test_liveness.py"},
     "docs/mqtt.md": {
         "rollcall mqtt add home --may command    # prints": f"{A_SECOND_SYSTEM}: the tests of MQTT start it",

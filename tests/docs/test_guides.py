@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ class Place:
 def installed(folder: Path) -> Path:
     """What a checkout looks like after `make` has installed it: the installation is the one that tests run in."""
     (folder / ".venv").mkdir(parents=True)
-    (folder / ".venv" / "bin").symlink_to(Path(sys.prefix) / "bin")
+    for part in ("bin", "lib", "share", "pyvenv.cfg"):
+        (folder / ".venv" / part).symlink_to(Path(sys.prefix) / part)
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "shared"):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv" / "installed").touch()
@@ -184,7 +186,7 @@ def answers_after(name: str) -> dict[Block, Any]:
     page, blocks = (ROOT / name).read_text("utf-8"), PAGES[name]
     return {
         block: json.loads(below.text)
-        for block, below in zip(blocks, blocks[1:], strict=False)
+        for block, below in pairwise(blocks)
         if below.kind == "json" and block.kind in RUN and not page[block.end : below.start].strip()
     }
 

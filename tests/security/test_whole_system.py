@@ -4,7 +4,6 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import os
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -88,7 +87,7 @@ def listening(pids: set[int]) -> set[tuple[str, int]]:
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             try:
-                link = os.readlink(descriptor)
+                link = str(descriptor.readlink())
             except OSError:
                 continue  # closed just now
             if (inode := link.removeprefix("socket:[").removesuffix("]")) in sockets:
