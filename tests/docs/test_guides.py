@@ -27,6 +27,8 @@ from tests.systems import photos
 PAGES = guides()
 BOX = "left=132 -F top=102 -F right=876 -F bottom=946"
 """the face in the terminal makers' picture; where it is in ours, the test asks"""
+SOMEBODY = "Joe Biden"
+"""whom the guides register; the demo, which comes before, does not"""
 ENDED = "---- block ended"
 READY_S, GUIDE_S = 120, 90
 
@@ -41,8 +43,10 @@ def test_blocks_say_what_they_are(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name.endswith(".zh.md")])
 def test_both_languages_have_the_same_blocks(name: str) -> None:
-    """So one of them is run for both."""
+    """So one of them is run for both. The English guide to terminals has one more, in Python."""
     typed, twin = ([b.typed for b in PAGES[page] if b.kind in RUN] for page in (name, name.replace(".zh.md", ".md")))
+    if name == "docs/terminals.zh.md":
+        twin = [text for text in twin if text in typed]
     assert typed == twin
 
 
@@ -140,9 +144,9 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
                 assert line, "".join(printed)
                 printed.append(line)
         reading = asyncio.create_task(up.stdout.read())
-        (folder / "face.jpg").write_bytes(photos()["Barack Obama"][0])
+        (folder / "face.jpg").write_bytes(photos()[SOMEBODY][0])
         (folder / "photos").mkdir()
-        (folder / "photos" / "obama.jpg").write_bytes(photos()["Barack Obama"][1])
+        (folder / "photos" / "somebody.jpg").write_bytes(photos()[SOMEBODY][-1])
         yield Place(folder, {**env, "ARGS": ""}, f"http://127.0.0.1:{web}", f"ws://127.0.0.1:{hub}")
     finally:
         os.killpg(up.pid, signal.SIGINT)  # as Ctrl-C does
@@ -193,9 +197,9 @@ def answers_after(name: str) -> dict[Block, Any]:
 
 GUIDES = sorted(
     (name for name in PAGES if not name.endswith(".zh.md") and list(to_run(name, PAGES[name]))),
-    key=lambda name: (name == "README.md", name == "docs/start.md", name != "docs/terminals.md", name),
+    key=lambda name: (name != "docs/start.md", name),
 )
-"""Terminal makers' first: its examples register the picture that the others use. The two with the demo last."""
+"""The quick start first: its demo wants to be alone with its people."""
 
 
 @pytest.mark.asyncio(loop_scope="module")
