@@ -125,19 +125,26 @@ GUESSED = [
 
 
 async def test_operators_ports_and_the_hub_answer_nothing_else(watched: Watched) -> None:
+    """The gateway's routes each state a policy (tests/unit/gateway/pages/test_app.py); these are all the others."""
     system = watched.system
-    urls = {name: url.removesuffix("/readyz") for name, url in system.ready_urls.items() if name != "gateway"}
-    assert {"registry", "recognizer-1", "device-hub"} <= set(urls)
+    urls = {name: url.removesuffix("/readyz") for name, url in system.ready_urls.items()}
+    assert {"registry", "recognizer-1", "gateway", "device-hub"} <= set(urls)
+    hub = f"http://127.0.0.1:{system.options.hub_port}"
     async with httpx.AsyncClient(trust_env=False) as web:
-        for name, url in urls.items():
+        for name, url in {**urls, "hub's door": hub}.items():
             for path in GUESSED:
-                for method in ("GET", "POST", "DELETE"):
+                for method in ("GET", "POST"):
                     answer = await web.request(method, url + path)
                     assert answer.status_code in (404, 405), (name, method, path)
+        for name, url in urls.items():
             for path in STATED:
                 answer = await web.get(url + path)
-                assert answer.status_code in (200, 404), (name, path)
-        assert (await web.get(urls["device-hub"] + "/terminal")).status_code == 426
+                assert answer.status_code in (200, 503), (name, path)
+                assert answer.headers["x-content-type-options"] == "nosniff"
+        for public in (hub, system.running.url):
+            assert (await web.get(public + "/metrics")).status_code == 404
+            assert (await web.get(public + "/healthz")).status_code == 200
+        assert (await web.get(hub + "/terminal")).status_code == 426
 
 
 async def test_the_broker_lets_nobody_in_without_a_password(watched: Watched) -> None:

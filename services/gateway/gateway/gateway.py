@@ -38,6 +38,11 @@ class Gateway:
     zone: ZoneInfo
     _streams: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def open_streams(self) -> int:
+        """How many there are, those without a hello included."""
+        return self._streams.total()
+
     @contextmanager
     def room(self, address: str) -> Iterator[None]:
         """A place among the open streams, for this client. Raises Unavailable when all, or all of one client, are
