@@ -21,7 +21,7 @@ import pytest_asyncio
 
 from rollcall.local import free_port
 from tests.conftest import require_real
-from tests.docs.guides import EXEMPT, ROOT, RUN, SHOWN, UP, Block, guides, to_run
+from tests.docs.guides import COMMAND, EXEMPT, ROOT, RUN, SHOWN, UP, Block, guides, to_run
 from tests.systems import photos
 
 PAGES = guides()
@@ -41,6 +41,7 @@ READY_S, GUIDE_S = 120, 90
 @pytest.mark.parametrize("name", list(PAGES))
 def test_blocks_say_what_they_are(name: str) -> None:
     assert {block.kind for block in PAGES[name]} <= RUN | SHOWN
+    assert [block.text for block in PAGES[name] if block.kind in SHOWN and COMMAND.search(block.text)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in PAGES if name.endswith(".zh.md")])

@@ -100,13 +100,11 @@ async def test_what_a_terminal_calls_itself_is_never_sql(devices: Devices, text:
     edit = EditDevice(device_id=waiting.device_id, name=text, place=text, classes=(text,), by=text)
     kept = await devices.edit(edit)
     assert (kept.name, kept.sn, kept.place, kept.classes) == (text, serial, text, (text,))
-    for question in (FindDevice(name=text), FindHubDevices(name=text), FindHubDevices(sn=serial)):
-        if isinstance(question, FindDevice):
-            assert await devices.find(question) == kept
-        else:
-            assert [row.device().device_id for row in (await devices.found_for_hub(question)).rows()] == [
-                kept.device_id
-            ]
+    for question in (FindHubDevices(name=text), FindHubDevices(sn=serial)):
+        rows = (await devices.found_for_hub(question)).rows()
+        assert [row.device().device_id for row in rows] == [kept.device_id]
+    assert (await devices.found(FindDevice(name=text, sn=serial))).devices == (kept,)
+    assert (await devices.listed(ListDevices(text=text))).devices == (kept,)
     assert {device.device_id for device in (await devices.listed(ListDevices())).devices} == {
         other.device_id,
         kept.device_id,
