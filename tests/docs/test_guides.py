@@ -32,7 +32,7 @@ ENGLISH_ONLY = {"docs/metrics.md"}
 SOMEBODY = "Joe Biden"
 """whom the guides register; the demo, which comes before, does not"""
 ENDED = "---- block ended"
-READY_S, GUIDE_S = 120, 90
+READY_S, GUIDE_S = 120, 240
 
 
 # ---- the pages themselves
