@@ -1,7 +1,7 @@
 # make up      install and run Rollcall on this machine           make up ARGS="--port 9000 --data /srv/rollcall"
 # make demo    show it with sample people, no camera needed
 # make test    all checks and tests                               make test ARGS="-k bus"
-# make check   formatting, lint, types, import rules
+# make check   formatting, lint, types, import rules, bandit
 # make faults  break everything under load and compare screens with ledger     make faults ARGS="--minutes 30 --seed 1"
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -41,6 +41,7 @@ check: .venv/dev
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-cache
+	$(PY) -m bandit -q -r shared terminal deploy/rollcall services -c pyproject.toml
 
 test: check
 	@sh tests/needs.sh

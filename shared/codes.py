@@ -25,7 +25,7 @@ class DeviceCode(IntEnum):
     BAD_STATE = 5, "Bad state", "what is there forbids it: username or face registered already, a name that two bear"
     USER_CANCELED = 6, "User cancled"
     EXPIRED = 7, "Expired", "the token's time is over; get a new one"
-    PAUSE = 8, "Pause", "with HTTP 429: too many pictures at once; wait `Retry-After` seconds"
+    PAUSE = 8, "Pause", "with HTTP 429: too many pictures at once, or wrong serial numbers; wait `Retry-After` seconds"
     BUFFER_OVERFLOW = 9, "Buffer Overflow", "with HTTP 413: more bytes than this call takes"
     BUFFER_UNDERFLOW = 10, "Buffer Underflow"
     DISK_SPACE_LOW = 11, "Disk space low"

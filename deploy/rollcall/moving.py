@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -48,6 +49,8 @@ CLOUD_S: Final = 30.0
 """longest wait for one call of either library, in seconds"""
 OWN_QPS: Final = 200.0
 """calls per second to our own gateway, which has a limit of its own"""
+ID: Final = re.compile(r"[0-9A-Za-z_]{1,128}")
+"""what a user or a group is called, here and there"""
 PHOTOS: Final = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 Ask = Callable[[], str]
@@ -385,8 +388,9 @@ async def _users(source: Cloud, group: str) -> AsyncIterator[str]:
 
 
 def _photos(folder: Path | None, user: str) -> list[Path]:
-    """`folder`/user.jpg, or all in `folder`/user/, by name, as many as a user may have."""
-    if folder is None:
+    """`folder`/user.jpg, or all in `folder`/user/, by name, as many as a user may have. The name of a user is what the
+    other side says, so one that is no id has none: it could lead out of the folder."""
+    if folder is None or not ID.fullmatch(user):
         return []
     single = [path for path in (folder / f"{user}{suffix}" for suffix in sorted(PHOTOS)) if path.is_file()]
     inside = folder / user
@@ -421,4 +425,9 @@ def _write_report(path: Path, rows: list[tuple[str, str, str]]) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("group", "user", "result"))
-        writer.writerows(rows)
+        writer.writerows((_plain(group), _plain(user), result) for group, user, result in rows)
+
+
+def _plain(name: str) -> str:
+    """What is no id is quoted: a spreadsheet would run one that begins with `=`."""
+    return name if ID.fullmatch(name) else ascii(name)

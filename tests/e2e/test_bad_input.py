@@ -194,6 +194,7 @@ HELLO = json.dumps({"type": "hello"})
     [
         (["not json"], "invalid"),
         (["[]"], "invalid"),
+        (["[" * 200_000], "invalid"),
         ([b"\xff\xd8"], "invalid"),
         ([json.dumps({"type": "hello", "token": "0" * 40})], "not_allowed"),
         ([HELLO, b"not a picture"], "invalid"),

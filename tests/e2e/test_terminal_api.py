@@ -1,17 +1,15 @@
-"""Seed 004's API on a running Rollcall with real photographs: the guide's examples, angles, faces, two gateways."""
+"""Seed 004's API on a running Rollcall with real photographs: angles, faces, two gateways.
+
+The guide's own examples are typed by tests/docs."""
 
 import asyncio
 import base64
 import hashlib
 import hmac
 import io
-import json
-import re
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,11 +25,8 @@ from rollcall.office import bus_of
 from shared.contracts.devices import AddDevice, Device, EditDevice, Proof
 from shared.contracts.people import DeleteStudent, FindStudents
 from shared.vision.angles import ANGLE_CODES
-from tests.conftest import require_real
 from tests.systems import a_system, photos, register, rows, web_client
 
-DOCS = Path(__file__).parents[2] / "docs"
-BOX = "left=132 -F top=102 -F right=876 -F bottom=946"
 Edges = dict[str, int]
 
 
@@ -252,50 +247,3 @@ async def test_a_device_gets_the_faces_of_its_classes(system: System) -> None:
 
 def _b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-# ---- the guide
-
-BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def shape(value: Any) -> Any:
-    """Keys and types."""
-    if isinstance(value, dict):
-        return {name: shape(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [shape(inner) for inner in value[:1]]
-    return type(value).__name__
-
-
-async def test_the_guides_examples_do_what_it_says(system: System, tmp_path: Path) -> None:
-    """All shell blocks as one script; the answer to a block has the keys and types of the JSON printed after it."""
-    if not (shutil.which("curl") and shutil.which("bash")):
-        require_real("curl and bash")
-    await a_device(system, "东门", "E-1")
-    picture = photos()["Barack Obama"][0]
-    (tmp_path / "face.jpg").write_bytes(picture)
-    async with web_client(system) as web:
-        box = edges((await Terminal(web, "东门", "E-1").good("faceDetect", picture))["faceContent"][0])
-    blocks = BLOCK.findall((DOCS / "terminals.md").read_text("utf-8"))
-    here = {"http://127.0.0.1:8000": system.running.url, BOX: " -F ".join(f"{k}={v}" for k, v in box.items())}
-    script, printed = "set -eu\n", []
-    for (kind, block), (after, answer) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
-        if kind == "sh":
-            script += "".join((block, "echo ----\n"))
-            printed.append(json.loads(answer) if after == "json" else None)
-    for example, real in here.items():
-        assert example in script
-        script = script.replace(example, real)
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-c", script, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    said, complained = await process.communicate()
-    assert process.returncode == 0, complained.decode()
-    outputs = said.decode().split("----\n")[:-1]
-    assert len(outputs) == len(printed) == 13
-    for output, example in zip(outputs, printed, strict=True):
-        answers = [json.loads(line) for line in output.splitlines() if line]
-        assert all(answer["code"] == 0 for answer in answers), output
-        if example is not None:
-            assert [shape(answer) for answer in answers] == [shape(example)]

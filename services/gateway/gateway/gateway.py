@@ -1,8 +1,9 @@
 """The gateway's parts in one place, for its routes."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from gateway.baidu_api.face_api import FaceApi
@@ -12,6 +13,7 @@ from gateway.frames import Frames
 from gateway.reporting import Terminals, Wall
 from gateway.settings import GatewaySettings
 from gateway.settlements import Settled, Settlements
+from gateway.throttle import bucket_of
 from shared.bus import Bus
 from shared.contracts.attendance import AttendanceRecorded, AttendanceRepeated
 from shared.errors import Unavailable
@@ -34,18 +36,27 @@ class Gateway:
     feed: Feed
     health: Health
     zone: ZoneInfo
-    open_streams: int = 0
+    _streams: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def open_streams(self) -> int:
+        """How many there are, those without a hello included."""
+        return self._streams.total()
 
     @contextmanager
-    def room(self) -> Iterator[None]:
-        """A place among the open streams. Raises Unavailable when all are taken."""
-        if self.open_streams >= self.settings.max_sources:
+    def room(self, address: str) -> Iterator[None]:
+        """A place among the open streams, for this client. Raises Unavailable when all, or all of one client, are
+        taken."""
+        client, settings = bucket_of(address), self.settings
+        if self._streams.total() >= settings.max_sources or self._streams[client] >= settings.max_sources_per_address:
             raise Unavailable("连接数已满，请稍后再试", "too many streams are open, please try again")
-        self.open_streams += 1
+        self._streams[client] += 1
         try:
             yield
         finally:
-            self.open_streams -= 1
+            self._streams[client] -= 1
+            if not self._streams[client]:
+                del self._streams[client]
 
     async def start(self) -> None:
         """Subscribe to all that the gateway hears."""

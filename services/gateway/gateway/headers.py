@@ -11,10 +11,15 @@ FIXED: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(self), screen-wake-lock=(self), microphone=(), geolocation=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+CAMERA_PAGES: Final = frozenset({"/", "/register", "/clockin"})
+"""The pages that look through the camera; no other may."""
+WAKING_PAGES: Final = CAMERA_PAGES | {"/live"}
+"""The pages that keep a kiosk's screen on."""
+HTTPS_ONLY: Final = "max-age=31536000"
+"""For a year browsers come by HTTPS; told only where they came by it."""
 HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
@@ -30,31 +35,41 @@ def content_policy(host: str) -> str:
     )
 
 
-class SecurityHeaders:
-    """Adds the headers; a route that set one of them itself keeps its own."""
+def permissions(path: str) -> str:
+    """The Permissions-Policy of a page."""
+    camera = "camera=(self)" if path in CAMERA_PAGES else "camera=()"
+    waking = "screen-wake-lock=(self)" if path in WAKING_PAGES else "screen-wake-lock=()"
+    return f"{camera}, {waking}, microphone=(), geolocation=(), payment=(), usb=()"
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+
+class SecurityHeaders:
+    """Adds the headers; a route that set one of them itself keeps its own. `https`: everybody comes by HTTPS, even if
+    the proxy does not say so."""
+
+    def __init__(self, app: ASGIApp, https: bool = False) -> None:
+        self._app, self._https = app, https
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        policy = content_policy(Headers(scope=scope).get("host", ""))
+        added = {
+            **FIXED,
+            "Content-Security-Policy": content_policy(Headers(scope=scope).get("host", "")),
+            "Permissions-Policy": permissions(scope["path"]),
+            "Cache-Control": "no-store",
+        }
+        if self._https or scope.get("scheme") == "https":
+            added["Strict-Transport-Security"] = HTTPS_ONLY
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _add(MutableHeaders(scope=message), policy)
+                headers = MutableHeaders(scope=message)
+                for name, value in added.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, with_headers)
-
-
-def _add(headers: MutableHeaders, policy: str) -> None:
-    for name, value in FIXED.items():
-        headers.setdefault(name, value)
-    headers.setdefault("Content-Security-Policy", policy)
-    headers.setdefault("Cache-Control", "no-store")
 
 
 class HeadAsGet:

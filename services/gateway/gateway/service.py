@@ -7,10 +7,15 @@ from gateway.app import create_app
 from gateway.gateway import Gateway, build
 from gateway.metrics import watch_gateway
 from gateway.settings import GatewaySettings
+from gateway.throttle import bucket_of
 from shared.admin import serve_admin
 from shared.bus import connect
+from shared.doorkeeper import Doorkeeper
 from shared.metrics import Metrics
 from shared.runtime import background, serve_http
+
+HEAD_S = 15.0
+"""how long a browser may take for the head of a request, in seconds"""
 
 
 @asynccontextmanager
@@ -26,11 +31,13 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         metrics = Metrics("gateway", settings.instance)
         watch_gateway(metrics, gateway)
         gateway.health.expect("web")
+        door = Doorkeeper(settings.max_connections_per_address, HEAD_S, bucket_of)
+        app = create_app(gateway, metrics=metrics)
         async with serve_admin(settings, gateway.health, metrics):
             await gateway.start()
             async with (
                 background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-                serve_http(create_app(gateway, metrics=metrics), settings.host, settings.port, ws_max_size=2**20),
+                serve_http(app, settings.host, settings.port, ws_max_size=2**20, http=door.http),
             ):
                 gateway.health.add("web")
                 yield gateway

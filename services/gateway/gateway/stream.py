@@ -202,7 +202,7 @@ async def read_hello(socket: WebSocket) -> Hello:
         async with asyncio.timeout(HELLO_S):
             said = json.loads(await socket.receive_text())
         token, place, want = (str(said.get(name, "")) for name in ("token", "place", "want"))
-    except (TimeoutError, ValueError, AttributeError, KeyError):
+    except (TimeoutError, ValueError, AttributeError, KeyError, RecursionError):
         raise InvalidInput("第一条消息应为 hello", 'the first message must be {"type":"hello"}') from None
     if want not in ("", Want.IDENTIFY, Want.CHALLENGE):
         raise InvalidInput("want 只能是 identify 或 challenge", "want is identify or challenge", field="want")

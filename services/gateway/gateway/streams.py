@@ -21,13 +21,14 @@ def stream_api(gateway: "Gateway") -> APIRouter:
     @router.websocket("/stream")
     async def stream(socket: WebSocket) -> None:
         await socket.accept()
+        address = client_address(socket)
         async with telling_errors(socket):
-            hello = await read_hello(socket)
-            if hello.challenge:
-                site_of(socket).challenges.take(client_address(socket))
-            origin = await origin_of(gateway, socket, hello)
-            kind = ChallengeStream if hello.challenge else Stream
-            with gateway.room():
+            with gateway.room(address):  # one that has not said hello yet takes a place as well
+                hello = await read_hello(socket)
+                if hello.challenge:
+                    site_of(socket).challenges.take(address)
+                origin = await origin_of(gateway, socket, hello)
+                kind = ChallengeStream if hello.challenge else Stream
                 await kind(gateway, socket, origin).run()
 
     return router

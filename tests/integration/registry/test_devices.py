@@ -94,6 +94,26 @@ async def test_the_secret_is_sealed_and_told_to_hubs_only(devices: Devices, data
     assert await secret_of(devices, issued.device.device_id) == renewed.secret.get_secret_value().encode() != secret
 
 
+@pytest.mark.parametrize("text", ["x'; DROP TABLE devices; --", "' OR '1'='1", '" OR ""="', "%' UNION SELECT 1--", "_"])
+async def test_what_a_terminal_calls_itself_is_never_sql(devices: Devices, text: str) -> None:
+    """Every field that a terminal or the office may fill in, and every question that is asked with one."""
+    serial = text.replace(" ", "/")
+    other = await added(devices, "other", "other-1")
+    waiting = await devices.announce(AnnounceDevice(name=text, sn=serial))
+    edit = EditDevice(device_id=waiting.device_id, name=text, place=text, classes=(text,), by=text)
+    kept = await devices.edit(edit)
+    assert (kept.name, kept.sn, kept.place, kept.classes) == (text, serial, text, (text,))
+    for question in (FindHubDevices(name=text), FindHubDevices(sn=serial)):
+        rows = (await devices.found_for_hub(question)).rows()
+        assert [row.device().device_id for row in rows] == [kept.device_id]
+    assert (await devices.found(FindDevice(name=text, sn=serial))).devices == (kept,)
+    assert (await devices.listed(ListDevices(text=text))).devices == (kept,)
+    assert {device.device_id for device in (await devices.listed(ListDevices())).devices} == {
+        other.device_id,
+        kept.device_id,
+    }
+
+
 async def test_a_terminal_asks_waits_and_is_let_in(devices: Devices) -> None:
     asked = AnnounceDevice(name="东门", sn="E-1")
     waiting = await devices.announce(asked)

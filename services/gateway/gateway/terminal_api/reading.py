@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from gateway.body_limit import MAX_BODY
+from gateway.origin import client_address
 from gateway.terminal_api.refusals import refused
 from shared.codes import DeviceCode
 from shared.errors import DeviceRefused
@@ -23,18 +24,21 @@ SMALL: Final = 65_536
 LARGE: Final = MAX_BODY
 """bytes of one with: 10 MB are 13.4 MB of base64"""
 _NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")
+JSON: Final = "application/json"
 FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """The parameters of one call. `fields` are text, or what JSON has besides; null counts as not sent. `bearer` is
-    the token of the Authorization header, `base` the address that the terminal called, with a slash at its end."""
+    the token of the Authorization header, `base` the address that the terminal called, with a slash at its end,
+    `address` the one that it calls from."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     bearer: str = ""
     base: str = ""
+    address: str = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -48,15 +52,13 @@ async def read(request: Request, limit: int) -> Sent:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     bearer = credentials.strip() if scheme.lower() == "bearer" else ""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    base = str(request.base_url)
-    if not body:
-        return Sent(bearer=bearer, base=base)
-    if kind == "application/json":
-        return Sent(_json(body), {}, bearer, base)
-    if kind not in FORMS:
-        return Sent(bearer=bearer, base=base)
+    caller = (bearer, str(request.base_url), client_address(request))
+    if not body or kind not in (JSON, *FORMS):
+        return Sent({}, {}, *caller)
+    if kind == JSON:
+        return Sent(_json(body), {}, *caller)
     fields, files = await _form(request, body, limit)
-    return Sent(fields, files, bearer, base)
+    return Sent(fields, files, *caller)
 
 
 async def _body(request: Request, limit: int) -> bytes:

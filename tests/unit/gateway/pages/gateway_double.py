@@ -111,5 +111,5 @@ class GatewayDouble:
         self.health = Health("gateway")
 
     @contextmanager
-    def room(self) -> Iterator[None]:
+    def room(self, address: str) -> Iterator[None]:
         yield

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from fastapi.dependencies.models import Dependant
 from starlette.routing import Mount
 from structlog.testing import capture_logs
 
+from gateway.app import create_app
 from gateway.body_limit import MAX_BODY
 from gateway.policies import POLICIES, open_to_all, posted_form
 from tests.unit.gateway.pages.conftest import ENGLISH, browser_at
@@ -102,7 +104,17 @@ async def test_security_headers_are_everywhere(browser: httpx.AsyncClient, path:
         assert part in policy
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
-    assert "camera=(self)" in headers["permissions-policy"]
+    sees = path in ("/", "/register", "/clockin")
+    assert headers["permissions-policy"].startswith("camera=(self)," if sees else "camera=(),")
+    assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize("https", [{"secure_cookies": True}, {}])
+async def test_who_came_by_https_is_told_to_stay_there(https: dict[str, bool]) -> None:
+    """Where the operator says that everybody comes by HTTPS, and where the proxy says so of a request."""
+    async with browser_at(create_app(GatewayDouble(**https))) as browser:  # type: ignore[arg-type]
+        browser.base_url = httpx.URL("http://localhost" if https else "https://localhost")
+        assert (await browser.get("/")).headers["strict-transport-security"] == "max-age=31536000"
 
 
 async def test_a_strange_host_does_not_enter_the_policy(app: FastAPI) -> None:
@@ -180,7 +192,37 @@ async def test_static_files_may_be_kept_exactly_when_their_hash_is_asked_for(bro
     again = await browser.get("/static/js/camera.js", headers={"if-none-match": script.headers["etag"]})
     assert again.status_code == 304
     assert (await browser.get("/static/js/camera.js?v=stale")).headers["cache-control"] == "no-cache"
-    assert (await browser.get("/static/../app.py")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e%2f%2e%2e%2f%2e%2e%2fetc/passwd",
+        "/static//etc/passwd",
+        "/static/css/..%5c..%5capp.py",
+        "/faces/api/photo/../../app.py",
+        "/faces/api/photo/1/..%2f..%2fapp.py",
+        "/office/students/..%2f..%2fapp.py",
+    ],
+)
+async def test_no_path_leads_to_another_file(app: FastAPI, path: str) -> None:
+    """The path as it stands, which a browser would have tidied up."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": unquote(path), "raw_path": path.encode(), "query_string": b""}
+    await app({**scope, "scheme": "http", "headers": [(b"host", b"localhost")], "root_path": ""}, receive, send)
+    assert sent[0]["status"] in (303, 401, 404, 422, 400)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    assert b"create_app" not in body and b"root:" not in body
 
 
 async def test_every_module_that_is_imported_is_there(browser: httpx.AsyncClient) -> None:

@@ -49,6 +49,16 @@ async def test_the_place_goes_along(browser: httpx.AsyncClient, gateway: Gateway
     assert gateway.recognition.seen == [(PICTURE, "东门")]
 
 
+async def test_what_a_page_says_of_the_match_counts_for_nothing(
+    browser: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    """Only the picture says who it is: peers took the name and the score from the browser."""
+    claim = {"num": "001", "name": "李思涵", "student_id": 1, "score": 100, "matched": True, "verdict": "identified"}
+    answer = await browser.post("/clockin", json={**ASKED, **claim, "dict": claim})
+    assert answer.json() == {"errno": 222207, "errmsg": "未找到匹配的学员"}
+    assert gateway.recognition.seen == [(PICTURE, "web")]
+
+
 async def test_a_stranger_is_an_outcome_not_an_error(browser: httpx.AsyncClient) -> None:
     answer = await browser.post("/clockin", json=ASKED)
     assert answer.status_code == 200

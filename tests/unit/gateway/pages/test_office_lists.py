@@ -256,13 +256,18 @@ async def test_a_link_for_the_halls_screen(office: httpx.AsyncClient) -> None:
 
 
 async def test_markup_in_the_registry_is_only_text(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
-    evil = gateway.registry.add_student("004", "<script>alert(1)</script>", "<img src=x>")
-    gateway.registry.add_punch(evil, "<b>门</b>", datetime.now(UTC))
-    for page in ("/office/students", f"/office/students/{evil.student_id}", "/office/punches"):
-        text = (await office.get(page)).text
-        assert "<script>alert" not in text
-        assert "<img src=x>" not in text
-        assert "<b>门" not in text
+    """Markup, and what a template engine would work out, in whatever people and terminals may call themselves."""
+    evil = gateway.registry.add_student("004", "<script>alert(1)</script>{{7*191}}", "<img src=x>{% raw %}")
+    gateway.registry.add_punch(evil, "<b>门</b>${7*191}", datetime.now(UTC))
+    device = (
+        await gateway.registry.ask(AddDevice(name="<i>{{7*191}}", sn='"><svg/onload=1>', proof=Proof.SECRET, by="t"))
+    ).device
+    pages = ["students", f"students/{evil.student_id}", "punches", "devices", f"devices/{device.device_id}"]
+    for page in pages:
+        text = (await office.get(f"/office/{page}")).text
+        for markup in ("<script>alert", "<img src=x>", "<b>门", "<i>", "<svg/onload", "1337"):
+            assert markup not in text, (page, markup)
+        assert "{{7*191}}" in text or page == "punches"
 
 
 async def test_the_office_opens_a_door(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:

@@ -55,6 +55,8 @@ class HubDouble:
         return self.device
 
     def check_serial(self, asked: CheckSerial) -> Device:
+        if asked.name == self.device.name and asked.sn != self.device.sn:
+            raise DeviceRefused("不符", "mismatched", number=int(DeviceCode.NAME_SERIAL_MISMATCH))
         if self.device.proof is not Proof.SERIAL or (asked.name, asked.sn) != (self.device.name, self.device.sn):
             raise DeviceRefused("需要令牌", "a token is needed", number=int(DeviceCode.PERMISSION_DENIED))
         return self.device

@@ -57,3 +57,16 @@ async def test_without_a_token_only_a_device_that_the_office_lets(host: HostDoub
         assert (await post(trusted, call, {**WHO, **fields}))["code"] == 0
     assert (await post(trusted, "clinetWebResult", {"deviceName": "东门", "sn": "E-1"}))["code"] == 0
     assert (await post(trusted, "clinetWebResult", {"deviceName": "东\n门", "sn": "E-1"}))["code"] == 9003
+
+
+async def test_a_serial_number_cannot_be_guessed_for_long() -> None:
+    """The name stands on the wall; the number is all that keeps others out, where the office lets the two be enough."""
+    trusted = HostDouble(proof=Proof.SERIAL)
+    async with trusted.web() as web:
+        guesses = [{"deviceName": "东门", "deviceSN": f"E-{number}"} for number in range(100, 120)]
+        said = [await web.post("/faces/api/clinetWebResult", data=guess) for guess in guesses]
+        assert [answer.json()["code"] for answer in said] == [9004] * 10 + [8] * 10
+        assert (said[-1].status_code, said[-1].headers["retry-after"]) == (429, "1")
+        assert (await web.post("/faces/api/clinetWebResult", data=WHO)).json()["code"] == 8, "the right one is no sign"
+        other = {"deviceName": "西门", "deviceSN": "E-1"}
+        assert (await web.post("/faces/api/clinetWebResult", data=other)).json()["code"] == 9001, "other names go on"
