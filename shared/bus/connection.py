@@ -49,17 +49,20 @@ class _Watch:
 
 
 @asynccontextmanager
-async def connect(url: str, service: str, password: str, *, name: str = "", frames: bool = False) -> AsyncIterator[Bus]:
-    """Open the bus as a service (see topology.NEEDS). `frames`: a second connection, which needs no streams.
+async def connect(
+    url: str, service: str, password: str, *, name: str = "", frames: bool = False, replicas: int = 1
+) -> AsyncIterator[Bus]:
+    """Open the bus as a service (see topology.NEEDS). `url`: one, or several with commas between them, of one
+    cluster. `frames`: a second connection, which needs no streams. `replicas`: nodes that keep each stream.
 
     Raises BrokerUnreachable after FIRST_CONNECT_S; later it reconnects for ever.
     """
     watch = _Watch()
     client = await _open(url, service, password, name or service, watch)
     needs = Needs() if frames else NEEDS[service]
-    watch.bus = bus = Bus(client, service, needs)
+    watch.bus = bus = Bus(client, service, needs, replicas)
     try:
-        await ensure(bus.js, needs)
+        await ensure(bus.js, needs, replicas)
         yield bus
     finally:
         watch.closing = True
@@ -70,7 +73,7 @@ async def _open(url: str, service: str, password: str, name: str, watch: _Watch)
     try:
         async with asyncio.timeout(FIRST_CONNECT_S):
             return await nats.connect(
-                url,
+                url.split(","),
                 user=service,
                 password=password,
                 name=name,

@@ -155,10 +155,11 @@ NEEDS = {
 """By service; `hub` is the device-hub (a NATS user and a subject token), `cli` the command line's user."""
 
 
-async def ensure(js: JetStreamContext, needs: Needs) -> None:
-    """Create what is missing. Idempotent; a stream of another version's settings is brought up to date."""
+async def ensure(js: JetStreamContext, needs: Needs, replicas: int = 1) -> None:
+    """Create what is missing, on so many nodes of the broker's cluster. Idempotent; a stream of another version's
+    settings is brought up to date."""
     for name in needs.streams:
-        config = streams()[name]
+        config = streams()[name].evolve(num_replicas=replicas)
         try:
             await js.add_stream(config)
         except BadRequestError:
@@ -170,7 +171,7 @@ async def ensure(js: JetStreamContext, needs: Needs) -> None:
         try:
             await js.key_value(name)
         except NotFoundError:
-            await js.create_key_value(buckets()[name])
+            await js.create_key_value(buckets()[name].evolve(replicas=replicas))
 
 
 @dataclass(frozen=True, slots=True)

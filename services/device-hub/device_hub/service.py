@@ -59,7 +59,7 @@ class Running:
 async def service(settings: HubSettings) -> AsyncIterator[Running]:
     """Run a hub while inside. Leaving says bye to the terminals, then that they are gone, then ends the lease."""
     password = settings.nats_password.get_secret_value()
-    async with connect(settings.nats_url, "hub", password, name=f"hub {settings.instance}") as bus:
+    async with connect(settings.nats_url, "hub", password, name=f"hub {settings.instance}", replicas=settings.nats_replicas) as bus:
         presence = PresenceKeeper(bus, settings.instance)
         lease = Lease(bus, settings.instance, presence)
         seen = Seen(bus)
@@ -83,6 +83,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                 settings.host,
                 settings.port,
                 share_port=settings.share_port,
+                websockets=True,
                 timeout_keep_alive=LINE_S,
                 ws_max_size=MAX_FRAME,
                 ws_ping_interval=settings.heartbeat_s,

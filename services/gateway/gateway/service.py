@@ -16,13 +16,13 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     behind pictures."""
     password = settings.nats_password.get_secret_value()
     async with (
-        connect(settings.nats_url, "gateway", password, name=f"gateway {settings.instance}") as events,
+        connect(settings.nats_url, "gateway", password, name=f"gateway {settings.instance}", replicas=settings.nats_replicas) as events,
         connect(settings.nats_url, "gateway", password, name=f"frames {settings.instance}", frames=True) as frames,
     ):
         gateway = build(settings, events, frames)
         await gateway.start()
         async with (
             background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-            serve_http(create_app(gateway), settings.host, settings.port, ws_max_size=2**20),
+            serve_http(create_app(gateway), settings.host, settings.port, websockets=True, ws_max_size=2**20),
         ):
             yield gateway

@@ -26,7 +26,7 @@ async def service(settings: RecognizerSettings) -> AsyncIterator[Engine]:
     name = f"recognizer {settings.instance}"
     async with (
         local_engine(settings) as local,
-        connect(settings.nats_url, "recognizer", password, name=name) as events,
+        connect(settings.nats_url, "recognizer", password, name=name, replicas=settings.nats_replicas) as events,
         connect(settings.nats_url, "recognizer", password, name=f"{name} frames", frames=True) as frames,
         AsyncExitStack() as stack,
     ):
