@@ -1,13 +1,14 @@
 # make up      install and run Rollcall on this machine           make up ARGS="--port 9000 --data /srv/rollcall"
 # make demo    show it with sample people, no camera needed
 # make test    all checks and tests                               make test ARGS="-k bus"
+# make test-compose   deploy/compose.yaml really run, in Docker
 # make check   formatting, lint, types, import rules
 PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: up demo test check format models bench bench-search clean
+.PHONY: up demo test test-compose check format models bench bench-search clean
 
 up: .venv/installed
 	@.venv/bin/rollcall up $(ARGS)
@@ -44,6 +45,10 @@ check: .venv/dev
 test: check
 	@sh tests/needs.sh
 	$(PY) -m pytest $(ARGS)
+
+test-compose: .venv/dev
+	@sh tests/compose/needs.sh
+	ROLLCALL_COMPOSE=1 $(PY) -m pytest tests/compose $(ARGS)
 
 format: .venv/dev
 	$(PY) -m ruff check --fix .

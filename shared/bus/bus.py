@@ -17,7 +17,7 @@ from nats.errors import (
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from shared.bus.topology import Needs, ensure
 from shared.bus.wire import context, encode_error, error_in, trace
@@ -104,6 +104,7 @@ class Bus:
             NatsTimeout,
             NoRespondersError,
             APIError,
+            NoStreamResponseError,  # a cluster that is choosing the stream's new leader
             ConnectionClosedError,
             OutboundBufferLimitError,
         ) as e:
