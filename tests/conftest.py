@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rollcall.broker import start_broker, stop_broker
+from rollcall.mqtt import MqttClient, MqttOptions
 from shared.bus import Bus, connect
 from shared.bus.topology import NEEDS
 
@@ -38,6 +39,8 @@ class Broker:
     folder: Path
     port: int
     monitor_port: int
+    mqtt: MqttOptions | None = None
+    clients: tuple[MqttClient, ...] = ()
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -46,7 +49,12 @@ class Broker:
 
     async def start(self) -> None:
         self.process = await start_broker(
-            self.folder, port=self.port, monitor_port=self.monitor_port, passwords=PASSWORDS
+            self.folder,
+            port=self.port,
+            monitor_port=self.monitor_port,
+            passwords=PASSWORDS,
+            mqtt=self.mqtt,
+            clients=self.clients,
         )
 
     async def stop(self) -> None:
@@ -64,8 +72,10 @@ class Broker:
 
 
 @asynccontextmanager
-async def broker_in(folder: Path) -> AsyncIterator[Broker]:
-    broker = Broker(folder, free_port(), free_port())
+async def broker_in(
+    folder: Path, mqtt: MqttOptions | None = None, clients: tuple[MqttClient, ...] = ()
+) -> AsyncIterator[Broker]:
+    broker = Broker(folder, free_port(), free_port(), mqtt, clients)
     await broker.start()
     try:
         yield broker

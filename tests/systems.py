@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 
 from rollcall.local import Options, System, free_port, local_system
+from rollcall.mqtt import MqttOptions
 from shared.sample_faces import load
 from shared.testing import eventually
 
@@ -24,10 +25,18 @@ def photos() -> dict[str, tuple[bytes, ...]]:
 
 
 @asynccontextmanager
-async def a_system(folder: Path, *, recognizers: int = 1, hubs: int = 1, database: str = "") -> AsyncIterator[System]:
+async def a_system(
+    folder: Path, *, recognizers: int = 1, hubs: int = 1, database: str = "", mqtt: MqttOptions | None = None
+) -> AsyncIterator[System]:
     """Everything running; on failure its log is what pytest shows."""
     options = Options(
-        data=folder, port=free_port(), hub_port=free_port(), recognizers=recognizers, hubs=hubs, database=database
+        data=folder,
+        port=free_port(),
+        hub_port=free_port(),
+        recognizers=recognizers,
+        hubs=hubs,
+        database=database,
+        mqtt=mqtt,
     )
     async with local_system(options, lambda name, line: print(f"{name:>13} | {line}"), print) as system:
         yield system

@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 from rollcall.broker import BrokerError
 from rollcall.keys import DataFolderError
 from rollcall.local import CannotStart, Options
+from rollcall.mqtt import May, MqttOptions
 from shared.bus import BrokerUnreachable
 from shared.errors import RollcallError
 
@@ -25,6 +26,7 @@ DATA = click.option(
 SERIAL_ONLY = click.option(
     "--serial-only", is_flag=True, help="Compatibility: believe whoever knows its name and serial number."
 )
+EXISTING_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 SHORTEST_PASSWORD = 8
 
 
@@ -41,6 +43,15 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         raise click.ClickException(f"{error.en} ({error.zh})") from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def run_now(work: Callable[[], None]) -> None:
+    """As `run`, for what waits for nobody."""
+
+    async def soon() -> None:
+        work()
+
+    run(soon())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -63,11 +74,54 @@ def main() -> None:
     help="Processes that hold the terminals, 18,000 each, behind one address.",
 )
 @click.option("--database", default="", help="mysql://user:password@host/name  [default: SQLite in --data]")
-def up(data: Path, host: str, port: int, hub_port: int, recognizers: int | None, hubs: int, database: str) -> None:
+@click.option(
+    "--mqtt",
+    type=click.IntRange(1, 65535),
+    is_flag=False,
+    flag_value=1883,
+    help="Let third parties in by MQTT, on this port.  [off; without a number: 1883]",
+)
+@click.option("--mqtt-host", default="127.0.0.1", show_default=True, help="Another one needs a certificate.")
+@click.option("--mqtt-cert", type=EXISTING_FILE, help="Certificate for TLS, PEM.")
+@click.option("--mqtt-key", type=EXISTING_FILE, help="Its private key, PEM.")
+@click.option("--mqtt-names", type=bool, default=True, help="`no`: numbers without names.  [default: yes]")
+@click.option(
+    "--home-assistant", default="", help="The MQTT client that is a Home Assistant: announce terminals to it."
+)
+@click.option("--home-assistant-prefix", default="homeassistant", show_default=True, help="Of its discovery topics.")
+def up(
+    data: Path,
+    host: str,
+    port: int,
+    hub_port: int,
+    recognizers: int | None,
+    hubs: int,
+    database: str,
+    mqtt: int | None,
+    mqtt_host: str,
+    mqtt_cert: Path | None,
+    mqtt_key: Path | None,
+    mqtt_names: bool,
+    home_assistant: str,
+    home_assistant_prefix: str,
+) -> None:
     """Run the whole system on this machine until Ctrl-C."""
     from rollcall.up import up as run_up
 
-    run(run_up(Options(data, host, port, hub_port, recognizers or 0, hubs, database)))
+    if mqtt is None and home_assistant:
+        raise click.UsageError("--home-assistant needs --mqtt.")
+    third_parties = None
+    if mqtt is not None:
+        third_parties = MqttOptions(
+            host=mqtt_host,
+            port=mqtt,
+            cert=mqtt_cert,
+            key=mqtt_key,
+            names=mqtt_names,
+            home_assistant=home_assistant,
+            discovery=home_assistant_prefix,
+        )
+    run(run_up(Options(data, host, port, hub_port, recognizers or 0, hubs, database, third_parties)))
 
 
 @main.command("secrets")
@@ -231,6 +285,47 @@ def device_remove(data: Path, name: str) -> None:
     from rollcall.office import remove_device
 
     run(remove_device(data, name))
+
+
+@main.group()
+def mqtt() -> None:
+    """Let third parties in by MQTT (`rollcall up --mqtt`), list them, shut them out; the system may be running."""
+
+
+@mqtt.command("add")
+@DATA
+@click.option(
+    "--may",
+    type=click.Choice(tuple(map(str, May))),
+    default="read",
+    show_default=True,
+    help="`command`: open doors too.",
+)
+@click.argument("name")
+def mqtt_add(data: Path, name: str, may: str) -> None:
+    """Let the client NAME in, and print its password."""
+    from rollcall.mqtt_clients import add_client
+
+    run_now(lambda: add_client(data, name, May(may)))
+
+
+@mqtt.command("list")
+@DATA
+def mqtt_list(data: Path) -> None:
+    """List the clients that may connect."""
+    from rollcall.mqtt_clients import list_clients
+
+    run_now(lambda: list_clients(data))
+
+
+@mqtt.command("remove")
+@DATA
+@click.argument("name")
+def mqtt_remove(data: Path, name: str) -> None:
+    """Let the client NAME in no more; its connection is cut."""
+    from rollcall.mqtt_clients import remove_client
+
+    run_now(lambda: remove_client(data, name))
 
 
 @main.group()

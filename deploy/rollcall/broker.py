@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollcall.keys import write_private
+from rollcall.mqtt import LISTENER_FILE, PID_FILE, USERS_FILE, MqttClient, MqttOptions, write_listener
 from shared.bus.topology import NEEDS, rights
 
 OLDEST = (2, 14, 6)
@@ -66,16 +67,18 @@ def configuration(
     monitor_port: int,
     store: Path,
     passwords: Mapping[str, str],
+    mqtt: bool = False,
     name: str = '"rollcall"',
     cluster: Cluster | None = None,
 ) -> str:
     """The server's configuration file: one user per service with its least rights, every file write synced.
 
     `name`: in quotes, or the $VARIABLE of the server's environment that holds it; nodes of a cluster each have one.
-
     `sync_interval: always` because by default an acknowledged event is on disk only minutes later
-    (Jepsen on NATS 2.12.1). `js_ack_fc_v2` off: nats-py's KV watch does not know it yet.
+    (Jepsen on NATS 2.12.1). `js_ack_fc_v2` off: nats-py's KV watch does not know it yet. `mqtt`: with the listener
+    and the account of third parties, from the files that rollcall.mqtt writes beside this one.
     """
+    listener, third_parties = (f'include "{LISTENER_FILE}"', f'include "{USERS_FILE}"') if mqtt else ("", "")
     users = "\n".join(_user(service, passwords[service]) for service in NEEDS)
     return f"""# written by rollcall, which will write it anew
 server_name: {name}
@@ -88,9 +91,12 @@ write_deadline: "10s"
 ping_interval: "20s"
 ping_max: 2
 lame_duck_duration: "30s"
+pid_file: "{store.parent / PID_FILE}"
 feature_flags {{ js_ack_fc_v2: false }}
 jetstream {{ store_dir: "{store}", max_mem: 1GB, max_file: 8GB, sync_interval: always }}
+{listener}
 accounts {{
+  {third_parties}
   ROLLCALL: {{
     jetstream: enabled
     users: [
@@ -113,7 +119,7 @@ def _user(service: str, password: str) -> str:
     allowed = rights(service)
     publish, subscribe = (_quoted(subjects) for subjects in (allowed.publish, allowed.subscribe))
     return (
-        f'      {{ user: "{service}", password: "{password}", permissions: {{\n'
+        f'      {{ user: "{service}", password: "{password}", allowed_connection_types: ["STANDARD"], permissions: {{\n'
         f"          publish: {{ allow: [{publish}] }}\n"
         f"          subscribe: {{ allow: [{subscribe}] }}\n"
         f"          allow_responses: true }} }}"
@@ -125,9 +131,17 @@ def _quoted(subjects: tuple[str, ...]) -> str:
 
 
 async def start_broker(
-    folder: Path, *, port: int, monitor_port: int, passwords: Mapping[str, str], inherit: tuple[int, ...] = ()
+    folder: Path,
+    *,
+    port: int,
+    monitor_port: int,
+    passwords: Mapping[str, str],
+    mqtt: MqttOptions | None = None,
+    clients: tuple[MqttClient, ...] = (),
+    inherit: tuple[int, ...] = (),
 ) -> asyncio.subprocess.Process:
-    """Start and wait until JetStream answers its health check; `inherit`: descriptors it shall hold open.
+    """Start and wait until JetStream answers its health check; `mqtt`: listen for third parties too, and let
+    `clients` in; `inherit`: descriptors it shall hold open.
 
     Raises BrokerError.
     """
@@ -135,8 +149,15 @@ async def start_broker(
     folder.mkdir(parents=True, exist_ok=True)
     config, log = folder / "nats.conf", folder / "nats.log"
     text = configuration(
-        host="127.0.0.1", port=port, monitor_port=monitor_port, store=folder / "jetstream", passwords=passwords
+        host="127.0.0.1",
+        port=port,
+        monitor_port=monitor_port,
+        store=folder / "jetstream",
+        passwords=passwords,
+        mqtt=mqtt is not None,
     )
+    if mqtt is not None:
+        write_listener(folder, mqtt, clients, passwords["mqtt"])
     write_private(config, text)
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(

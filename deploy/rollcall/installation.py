@@ -46,7 +46,7 @@ def _broker(made: dict[str, str], cluster: Cluster | None) -> str:
         host="0.0.0.0",  # noqa: S104 - inside its container
         port=4222,
         monitor_port=8222,
-        store=Path("/data"),
+        store=Path("/data/jetstream"),
         passwords={user: made[f"nats_{user}"] for user in NEEDS},
         name="$NATS_NAME",
         cluster=cluster,

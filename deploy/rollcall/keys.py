@@ -37,13 +37,20 @@ class Keys(BaseModel):
         """The folder's keys, made at the first call. Raises DataFolderError."""
         path = data / "keys.json"
         try:
-            return cls.model_validate_json(path.read_bytes())
+            keys = cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return cls._make(path)
         except (OSError, ValidationError) as error:
             raise DataFolderError(
                 f"{path} cannot be read ({type(error).__name__}): restore it from a backup."
             ) from None
+        return keys if keys.broker.keys() >= NEEDS.keys() else keys._with_new_services(path)
+
+    def _with_new_services(self, path: Path) -> Self:
+        """The folder is of a version that had fewer."""
+        keys = self.model_copy(update={"broker": _passwords() | self.broker})
+        write_private(path, keys.model_dump_json(indent=2))
+        return keys
 
     @classmethod
     def _make(cls, path: Path) -> Self:

@@ -1,6 +1,7 @@
-"""A whole Rollcall on this machine: a broker and the four services as processes, under one supervisor."""
+"""A whole Rollcall on this machine: a broker and the services as processes, under one supervisor."""
 
 import asyncio
+import ipaddress
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -11,7 +12,8 @@ from pathlib import Path
 import httpx
 
 from rollcall.broker import BrokerError, start_broker, stop_broker
-from rollcall.keys import Keys, open_folder
+from rollcall.keys import DataFolderError, Keys, open_folder
+from rollcall.mqtt import May, MqttOptions, read_clients
 from rollcall.running import FolderLock, Running, note_path, write_note
 from rollcall.supervisor import FIRST_PAUSE_S, Child, Show
 from shared.vision.weights import WeightError, Weights
@@ -47,6 +49,8 @@ class Options:
     """more than one share the address"""
     database: str = ""
     """empty: SQLite in the data folder"""
+    mqtt: MqttOptions | None = None
+    """None: no third party may connect"""
 
 
 def default_recognizers() -> int:
@@ -71,8 +75,10 @@ class System:
 class BrokerChild:
     """The nats-server, restarted when it dies, on the same port and store."""
 
-    def __init__(self, folder: Path, port: int, monitor_port: int, keys: Keys, show: Show, lock: FolderLock) -> None:
-        self._folder, self._port, self._monitor_port = folder, port, monitor_port
+    def __init__(
+        self, options: Options, port: int, monitor_port: int, keys: Keys, show: Show, lock: FolderLock
+    ) -> None:
+        self._options, self._port, self._monitor_port = options, port, monitor_port
         self._keys, self._show, self._lock = keys, show, lock
         self._stopping = False
         self.process: asyncio.subprocess.Process | None = None
@@ -83,12 +89,15 @@ class BrokerChild:
         return f"http://127.0.0.1:{self._monitor_port}"
 
     async def start(self) -> None:
-        """Raises BrokerError."""
+        """Raises BrokerError, DataFolderError."""
+        mqtt = self._options.mqtt
         self.process = await start_broker(
-            self._folder,
+            self._options.data / "nats",
             port=self._port,
             monitor_port=self._monitor_port,
             passwords=self._keys.broker,
+            mqtt=mqtt,
+            clients=read_clients(self._options.data) if mqtt else (),
             inherit=(self._lock.descriptor,),
         )
 
@@ -102,7 +111,7 @@ class BrokerChild:
             await asyncio.sleep(FIRST_PAUSE_S)
             try:
                 await self.start()
-            except BrokerError as error:
+            except (BrokerError, DataFolderError) as error:
                 self._show("nats", str(error))
 
     async def stop(self) -> None:
@@ -122,6 +131,8 @@ async def local_system(options: Options, show: Show, progress: Callable[[str], N
     options = _resolved(options, data)
     _check_port(options.host, options.port, "--port")
     _check_port(options.host, options.hub_port, "--hub-port")
+    if options.mqtt is not None:
+        _check_mqtt(options.mqtt, options.data)
     lock = FolderLock(data)
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
@@ -134,7 +145,7 @@ async def _start(
     stack: AsyncExitStack, options: Options, keys: Keys, lock: FolderLock, show: Show, progress: Callable[[str], None]
 ) -> System:
     port, monitor_port = free_port(), free_port()
-    broker = BrokerChild(options.data / "nats", port, monitor_port, keys, show, lock)
+    broker = BrokerChild(options, port, monitor_port, keys, show, lock)
     progress("starting nats-server")
     await broker.start()
     stack.push_async_callback(broker.stop)
@@ -144,6 +155,7 @@ async def _start(
         nats_url=f"nats://127.0.0.1:{port}",
         url=f"http://{_shown(options.host)}:{options.port}",
         hub_url=f"ws://{_shown(options.host)}:{options.hub_port}",
+        mqtt=options.mqtt,
     )
     children, ready_urls = _children(options, keys, running, show)
     system = System(options, keys, running, children, ready_urls, broker)
@@ -191,6 +203,7 @@ def _plans(options: Options, keys: Keys) -> list[Plan]:
         ),
         Plan("gateway", "gateway", "gateway", options.port, web),
         *_hubs(options, hub),
+        *_bridge(options, keys),
     ]
 
 
@@ -199,6 +212,25 @@ def _hubs(options: Options, settings: Settings) -> list[Plan]:
         return [Plan("device-hub", "device_hub", "hub", options.hub_port, settings)]
     shared: Settings = {**settings, "share_port": 1}
     return [Plan(f"device-hub-{n}", "device_hub", "hub", settings=shared) for n in range(1, options.hubs + 1)]
+
+
+def _bridge(options: Options, keys: Keys) -> list[Plan]:
+    mqtt = options.mqtt
+    if mqtt is None:
+        return []
+    may = {client.name: client.may for client in read_clients(options.data)}
+    settings: dict[str, str | int] = {
+        "mqtt_host": _shown(mqtt.host),
+        "mqtt_port": mqtt.port,
+        "mqtt_password": keys.broker["mqtt"],
+        "mqtt_names": int(mqtt.names),
+        "mqtt_discovery": mqtt.discovery,
+        "mqtt_home_assistant": mqtt.home_assistant,
+        "mqtt_home_assistant_commands": int(may.get(mqtt.home_assistant) is May.COMMAND),
+    }
+    if mqtt.cert is not None:
+        settings["mqtt_ca"] = str(mqtt.cert.absolute())
+    return [Plan("mqtt-bridge", "mqtt_bridge", "mqtt", settings=settings)]
 
 
 def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
@@ -257,7 +289,32 @@ def _resolved(options: Options, data: Path) -> Options:
         recognizers=options.recognizers or default_recognizers(),
         hubs=options.hubs,
         database=options.database or f"sqlite+aiosqlite:///{data / 'rollcall.db'}",
+        mqtt=options.mqtt,
     )
+
+
+def _check_mqtt(mqtt: MqttOptions, data: Path) -> None:
+    """Raises CannotStart."""
+    if (mqtt.cert is None) is not (mqtt.key is None):
+        raise CannotStart("--mqtt-cert and --mqtt-key belong together.")
+    if mqtt.cert is None and not _is_loopback(mqtt.host):
+        raise CannotStart(
+            f"--mqtt-host {mqtt.host} would send passwords and names over the network in clear: "
+            "give --mqtt-cert and --mqtt-key."
+        )
+    _check_port(mqtt.host, mqtt.port, "--mqtt")
+    if mqtt.home_assistant and mqtt.home_assistant not in {client.name for client in read_clients(data)}:
+        raise CannotStart(
+            f"There is no MQTT client named {mqtt.home_assistant}; first: rollcall mqtt add {mqtt.home_assistant} "
+            f"--may command --data {data}"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_weights() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollcall.keys import DataFolderError, write_private
+from rollcall.mqtt import MqttOptions
 
 ORPHAN_S = 5.0
 
@@ -23,6 +24,8 @@ class Running(BaseModel):
     nats_url: str
     url: str
     hub_url: str
+    mqtt: MqttOptions | None = None
+    """None: it does not listen for MQTT"""
 
 
 def note_path(data: Path) -> Path:

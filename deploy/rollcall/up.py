@@ -60,13 +60,15 @@ def welcome(system: System, seconds: float) -> str:
     """What to open next."""
     url, ticket = system.running.url, make_ticket(system.keys.web, "setup", SETUP_S)
     wall = make_ticket(system.keys.web, "wall", SETUP_S)
+    third_parties = system.running.mqtt
+    mqtt = f"\n    mqtt://{third_parties.host}:{third_parties.port}       third parties" if third_parties else ""
     return f"""
   Rollcall 人脸打卡 is ready ({seconds:.1f} s)
 
     {url}/            register and clock in        注册、打卡
     {url}/live?ticket={wall}
                                       live results                 实时大屏
-    {url}/office      students, punches, devices   教务
+    {url}/office      students, punches, devices   教务{mqtt}
     first visit: {url}/office/setup?ticket={ticket}
 
     No camera at hand? In another terminal: make demo

@@ -19,7 +19,8 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError, NotFoundError
 
-from shared.contracts.attendance import ATTENDANCE_EVENTS
+from shared.contracts.attendance import ATTENDANCE_EVENTS, AttendanceRecorded
+from shared.contracts.devices import DeviceChanged, GetDevice, ListDevices
 from shared.contracts.gallery import LibraryChanges
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
@@ -32,6 +33,7 @@ EVENTS = "EVT"
 RECOGNIZER_CONSUMER = "recognizer"
 LEDGER_CONSUMER = "ledger"
 CLOUD_CONSUMER = "cloud"
+MQTT_CONSUMER = "mqtt"
 PRESENCE = "presence"
 HUBS = "hubs"
 SPENT = "spent"
@@ -115,6 +117,18 @@ def consumers() -> dict[str, tuple[str, ConsumerConfig]]:
                 max_ack_pending=64,
             ),
         ),
+        MQTT_CONSUMER: (
+            EVENTS,
+            ConsumerConfig(
+                durable_name=MQTT_CONSUMER,
+                filter_subject=AttendanceRecorded.subject,
+                deliver_policy=DeliverPolicy.NEW,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=12,  # the bridge gives up on MQTT after 10
+                max_deliver=-1,
+                max_ack_pending=64,
+            ),
+        ),
     }
 
 
@@ -150,9 +164,11 @@ NEEDS = {
     "recognizer": Needs(streams=(TURNS, EVENTS), consumers=(RECOGNIZER_CONSUMER, CLOUD_CONSUMER)),
     "registry": Needs(streams=(EVENTS,), consumers=(LEDGER_CONSUMER,)),
     "hub": Needs(streams=(EVENTS,), buckets=(PRESENCE, HUBS, SPENT)),
+    "mqtt": Needs(streams=(EVENTS,), consumers=(MQTT_CONSUMER,)),
     "cli": Needs(),
 }
-"""By service; `hub` is the device-hub (a NATS user and a subject token), `cli` the command line's user."""
+"""By service; `hub` is the device-hub (a NATS user and a subject token), `mqtt` the bridge to third parties, `cli` the
+command line's user."""
 
 
 async def ensure(js: JetStreamContext, needs: Needs, replicas: int = 1) -> None:
@@ -215,6 +231,18 @@ def _reading(*names: str) -> tuple[str, ...]:
     )
 
 
+def _watching(bucket: str) -> tuple[str, ...]:
+    """To look up a bucket's keys and to be told of changes."""
+    return (
+        *_reading(bucket),
+        f"$JS.API.CONSUMER.CREATE.KV_{bucket}",
+        f"$JS.API.CONSUMER.CREATE.KV_{bucket}.>",
+        f"$JS.API.CONSUMER.DELETE.KV_{bucket}.>",
+        f"$JS.API.CONSUMER.INFO.KV_{bucket}.>",
+        f"$JS.FC.KV_{bucket}.>",
+    )
+
+
 _OWN: dict[str, Rights] = {
     "gateway": Rights(
         publish=(
@@ -258,6 +286,16 @@ _OWN: dict[str, Rights] = {
     "hub": Rights(
         publish=("cmd.registry-hub.*",),
         subscribe=("cmd.hub.*", "hub.*.push.*", "hub.*.command.*", "evt.device.*", ATTENDANCE_EVENTS),
+    ),
+    "mqtt": Rights(
+        publish=(
+            ListDevices.subject,
+            GetDevice.subject,
+            "hub.*.command.*",
+            *_watching(PRESENCE),
+            *_reading(HUBS),
+        ),
+        subscribe=(DeviceChanged.subject,),
     ),
     "cli": Rights(
         publish=(

@@ -53,6 +53,10 @@ def test_a_proof_is_of_these_bytes_and_this_installation() -> None:
     assert not proof_holds(SECRET, PICTURE, make_proof(SECRET, b"another"))
 
 
-@pytest.mark.parametrize("proof", ["", "x", "9999999999.", "9999999999.AAAA", make_ticket(SECRET, "wall", 60), RUN_OUT])
+@pytest.mark.parametrize(
+    "proof",
+    ["", "x", "9999999999.", "9999999999.AAAA", make_ticket(SECRET, "wall", 60), RUN_OUT],
+    ids=["empty", "a letter", "a time", "a time and a few letters", "a ticket", "run out"],
+)
 def test_what_is_no_proof_proves_nothing(proof: str) -> None:
     assert not proof_holds(SECRET, PICTURE, proof)

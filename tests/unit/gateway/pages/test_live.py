@@ -34,6 +34,7 @@ async def test_the_wall_needs_a_login_or_a_ticket(browser: httpx.AsyncClient) ->
         make_ticket("other", "wall", 60),
         make_ticket(SECRET, "wall", -1),
     ],
+    ids=["none", "nonsense", "another kind", "another secret", "run out"],
 )
 async def test_a_ticket_must_hold(browser: httpx.AsyncClient, app: FastAPI, ticket: str) -> None:
     answer = await browser.get("/live", params={"ticket": ticket})
