@@ -67,7 +67,8 @@ async def serve_http(
     processes of one user listen on it, and the kernel deals the connections out among them (SO_REUSEPORT).
     `websockets`: the app takes them as well, which needs the extra `web`.
 
-    Raises OSError when the address is taken, ImportError where a part of the server is missing. Leaving stops accepting, gives open requests 2 s, and closes.
+    Raises OSError when the address is taken, and what uvicorn does where a part of it is missing. Leaving stops
+    accepting, gives open requests 2 s, and closes.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=2_048, reuse_port=share_port)
@@ -91,9 +92,8 @@ async def serve_http(
         yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.closing(listener), contextlib.suppress(asyncio.CancelledError):
             await serving
-        listener.close()
 
 
 async def _up(server: _Server, serving: asyncio.Task[None]) -> None:

@@ -7,7 +7,15 @@ from rollcall.broker import Cluster, configuration
 from rollcall.keys import DataFolderError, open_folder, write_private
 from shared.bus.topology import NEEDS
 
-OWN = ("library_key", "web_secret", "token_secret", "mysql_root_password", "mysql_password", "nats_route", "grafana_password")
+OWN = (
+    "library_key",
+    "web_secret",
+    "token_secret",
+    "mysql_root_password",
+    "mysql_password",
+    "nats_route",
+    "grafana_password",
+)
 DATABASE = "mysql://rollcall:{password}@mysql:3306/rollcall"
 NODES = ("nats-1:6222", "nats-2:6222", "nats-3:6222")
 """as compose.ha.yaml names them"""

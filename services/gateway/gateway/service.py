@@ -16,7 +16,9 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     behind pictures."""
     password = settings.nats_password.get_secret_value()
     async with (
-        connect(settings.nats_url, "gateway", password, name=f"gateway {settings.instance}", replicas=settings.nats_replicas) as events,
+        connect(
+            settings.nats_url, "gateway", password, name=f"gateway {settings.instance}", replicas=settings.nats_replicas
+        ) as events,
         connect(settings.nats_url, "gateway", password, name=f"frames {settings.instance}", frames=True) as frames,
     ):
         gateway = build(settings, events, frames)

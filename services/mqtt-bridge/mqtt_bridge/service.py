@@ -20,7 +20,9 @@ from shared.runtime import background, serve_http
 async def service(settings: BridgeSettings) -> AsyncIterator[int]:
     """Run the bridge while inside; yields the port where it tells its health."""
     password = settings.nats_password.get_secret_value()
-    async with connect(settings.nats_url, "mqtt", password, name=f"mqtt {settings.instance}") as bus:
+    async with connect(
+        settings.nats_url, "mqtt", password, name=f"mqtt {settings.instance}", replicas=settings.nats_replicas
+    ) as bus:
         retained = Retained()
 
         def changed(device_id: int) -> None:

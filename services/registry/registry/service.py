@@ -39,7 +39,9 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
         library = await open_library(database, vault)
         password = settings.nats_password.get_secret_value()
         name = f"registry-{settings.instance}"
-        bus = await stack.enter_async_context(connect(settings.nats_url, "registry", password, name=name, replicas=settings.nats_replicas))
+        bus = await stack.enter_async_context(
+            connect(settings.nats_url, "registry", password, name=name, replicas=settings.nats_replicas)
+        )
         sweeper = Sweeper(database)
         await stack.enter_async_context(
             background(Ledger(bus, database, settings.debounce_s).run(), Relay(bus, database).run(), sweeper.run())

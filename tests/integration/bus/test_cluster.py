@@ -60,7 +60,9 @@ async def three_brokers(folder: Path) -> AsyncIterator[list[Node]]:
     """All well; killed at the end."""
     routes = [f"127.0.0.1:{free_port()}" for _ in range(3)]
     async with AsyncExitStack() as stack:
-        nodes = [await stack.enter_async_context(_node(folder / f"n{n}", route, routes)) for n, route in enumerate(routes)]
+        nodes = [
+            await stack.enter_async_context(_node(folder / f"n{n}", route, routes)) for n, route in enumerate(routes)
+        ]
 
         async def all_well() -> bool:
             return all([await node.is_well() for node in nodes])
