@@ -49,8 +49,8 @@ class Engine:
             command, env=self.env, cwd=ROOT, input=stdin, capture_output=True, timeout=timeout, check=False
         )
         if done.returncode:
-            pytest.fail(f"{' '.join(command)}\n{done.stdout.decode()[-3000:]}{done.stderr.decode()[-3000:]}")
-        return done.stdout.decode()
+            pytest.fail(f"{' '.join(command)}\n{done.stdout[-3000:]!r}{done.stderr[-3000:]!r}")
+        return done.stdout.decode(errors="replace")
 
     def docker(self, *command: str, timeout: float = 900) -> str:
         return self.run("docker", *command, timeout=timeout)

@@ -116,7 +116,7 @@ def test_the_secrets_survive_and_backups_are_made(stack: Stack, tmp_path: Path) 
     """As docs/operating.md has it."""
     dump = stack.compose(
         "exec", "-T", "mysql", "sh", "-c",
-        "exec mysqldump --single-transaction --no-tablespaces -urollcall "
+        "exec mysqldump --hex-blob --single-transaction --no-tablespaces -urollcall "
         '-p"$(cat /run/secrets/mysql_password)" rollcall',
     )  # fmt: skip
     assert "CREATE TABLE `students`" in dump
