@@ -1,24 +1,40 @@
-"""Health comes from the resources: each brings a check. `/healthz` says the process runs, `/readyz` that it works."""
+"""Health comes from the resources: each brings a check. `/healthz` says that the process is alive: its event loop
+turns, or nobody would answer. `/readyz` says that it works: every check passes."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from shared.errors import Unavailable
+
 CHECK_S = 3.0
 
 Check = Callable[[], Awaitable[None]]
 
 
+async def _starting() -> None:
+    raise Unavailable(en="not there yet, the service is starting")
+
+
+async def _nothing_to_ask() -> None:
+    pass
+
+
 class Health:
     """Named async checks; a check raises when its resource does not work."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, *needs: str) -> None:
+        """`needs`: names whose checks will be added; until then the service is still starting, and not ready."""
         self.service = service
-        self._checks: dict[str, Check] = {}
+        self._checks: dict[str, Check] = dict.fromkeys(needs, _starting)
 
-    def add(self, name: str, check: Check) -> None:
-        """Let `check` count towards readiness under `name`."""
+    def expect(self, name: str) -> None:
+        """Not ready before `name` is added."""
+        self._checks[name] = _starting
+
+    def add(self, name: str, check: Check = _nothing_to_ask) -> None:
+        """Let `check` count towards readiness under `name`; without one it is enough that it was added."""
         self._checks[name] = check
 
     async def report(self) -> tuple[bool, dict[str, str]]:
@@ -34,15 +50,6 @@ class Health:
             return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return "ok"
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """The ASGI app for services that have no other web face."""
-        if scope["type"] != "http":
-            return
-        status, body = await self.answer(scope["path"])
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
     async def answer(self, path: str) -> tuple[int, bytes]:
         """(HTTP status, JSON body) of a health path."""
         if path == "/healthz":
@@ -51,7 +58,7 @@ class Health:
             ready, checks = await self.report()
             status = "ready" if ready else "not ready"
             return 200 if ready else 503, _json({"service": self.service, "status": status, "checks": checks})
-        return 404, _json({"error": "only /healthz and /readyz live here"})
+        return 404, _json({"error": "not here: /healthz, /readyz and, on the operators' port, /metrics"})
 
 
 def _json(value: dict[str, Any]) -> bytes:

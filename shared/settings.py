@@ -34,4 +34,4 @@ class Settings(BaseSettings):
     log_pretty: bool | None = None
     health_host: str = "127.0.0.1"
     health_port: int = 0
-    """port of /healthz and /readyz for services without another web face; 0 picks a free one"""
+    """the operators' port of this process: /healthz, /readyz, /metrics (docs/metrics.md); 0 picks a free one"""

@@ -151,6 +151,19 @@ def demo(data: Path) -> None:
 
 @main.command()
 @DATA
+@click.option("--url", "urls", multiple=True, help="A process's operators' address, http://host:port; repeat it.")
+@click.option("--interval", type=click.FloatRange(0.2, 3_600), default=2, show_default=True, help="Seconds.")
+@click.option("--once", is_flag=True, help="Watch for one interval, print, and end.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def top(data: Path, urls: tuple[str, ...], interval: float, once: bool, as_json: bool) -> None:
+    """Show what a running system does, live; through a pipe, one picture after another."""
+    from rollcall.top import top as run_top
+
+    run(run_top(data, urls, interval, once=once, as_json=as_json))
+
+
+@main.command()
+@DATA
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 def admin(data: Path, password_stdin: bool) -> None:
     """Set the office password of a running system."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -67,9 +68,13 @@ class System:
     keys: Keys
     running: Running
     children: dict[str, Child]
-    ready_urls: dict[str, str]
     broker: "BrokerChild"
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def ready_urls(self) -> dict[str, str]:
+        """Where each child says whether it is ready."""
+        return {name: f"{url}/readyz" for name, url in self.running.admin_urls.items()}
 
 
 class BrokerChild:
@@ -156,9 +161,10 @@ async def _start(
         url=f"http://{_shown(options.host)}:{options.port}",
         hub_url=f"ws://{_shown(options.host)}:{options.hub_port}",
         mqtt=options.mqtt,
+        admin_urls={plan.name: f"http://127.0.0.1:{free_port()}" for plan in _plans(options, keys)},
     )
-    children, ready_urls = _children(options, keys, running, show)
-    system = System(options, keys, running, children, ready_urls, broker)
+    children = _children(options, keys, running, show)
+    system = System(options, keys, running, children, broker)
     stack.push_async_callback(_stop, system)
     jobs = [broker.keep_running(), *(child.keep_running() for child in children.values())]
     system.tasks.extend(asyncio.create_task(job) for job in jobs)
@@ -180,13 +186,11 @@ Settings = Mapping[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A process to start: its module, its NATS user, the port where it tells its health if that is its web face's
-    (0: a free one), its own settings and environment."""
+    """A process to start: its module, its NATS user, its own settings and environment."""
 
     name: str
     module: str
     user: str
-    port: int = 0
     settings: Settings = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
 
@@ -201,7 +205,7 @@ def _plans(options: Options, keys: Keys) -> list[Plan]:
             Plan(f"recognizer-{n}", "recognizer", "recognizer", env=MMAP_ABOVE)
             for n in range(1, options.recognizers + 1)
         ),
-        Plan("gateway", "gateway", "gateway", options.port, web),
+        Plan("gateway", "gateway", "gateway", web),
         *_hubs(options, hub),
         *_bridge(options, keys),
     ]
@@ -209,7 +213,7 @@ def _plans(options: Options, keys: Keys) -> list[Plan]:
 
 def _hubs(options: Options, settings: Settings) -> list[Plan]:
     if options.hubs == 1:
-        return [Plan("device-hub", "device_hub", "hub", options.hub_port, settings)]
+        return [Plan("device-hub", "device_hub", "hub", settings)]
     shared: Settings = {**settings, "share_port": 1}
     return [Plan(f"device-hub-{n}", "device_hub", "hub", settings=shared) for n in range(1, options.hubs + 1)]
 
@@ -233,27 +237,23 @@ def _bridge(options: Options, keys: Keys) -> list[Plan]:
     return [Plan("mqtt-bridge", "mqtt_bridge", "mqtt", settings=settings)]
 
 
-def _children(options: Options, keys: Keys, running: Running, show: Show) -> tuple[dict[str, Child], dict[str, str]]:
-    """The service processes, and where each says that it is ready."""
+def _children(options: Options, keys: Keys, running: Running, show: Show) -> dict[str, Child]:
+    """The service processes."""
     children: dict[str, Child] = {}
-    ready: dict[str, str] = {}
     for plan in _plans(options, keys):
-        health_port = plan.port or free_port()
         settings = {
             "nats_url": running.nats_url,
             "nats_password": keys.broker[plan.user],
             "data": options.data,
             "instance": plan.name,
-            "health_port": health_port,
+            "health_port": urlsplit(running.admin_urls[plan.name]).port or 0,
             "log_pretty": 1,
             **plan.settings,
         }
         env = {f"ROLLCALL_{key.upper()}": str(value) for key, value in settings.items()} | ONE_THREAD
         env |= plan.env
         children[plan.name] = Child(plan.name, plan.module, env, show)
-        host = _shown(options.host) if plan.port else "127.0.0.1"
-        ready[plan.name] = f"http://{host}:{health_port}/readyz"
-    return children, ready
+    return children
 
 
 async def _until_ready(system: System, progress: Callable[[str], None]) -> None:

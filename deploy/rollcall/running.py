@@ -26,6 +26,8 @@ class Running(BaseModel):
     hub_url: str
     mqtt: MqttOptions | None = None
     """None: it does not listen for MQTT"""
+    admin_urls: dict[str, str] = {}
+    """the operators' address of each process, by its name (shared/admin.py)"""
 
 
 def note_path(data: Path) -> Path:

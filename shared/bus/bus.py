@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -17,15 +18,20 @@ from nats.errors import (
 from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
 from nats.js.errors import APIError, NoStreamResponseError
 
-from shared.bus.topology import Needs, ensure
+from shared.bus.topology import Needs, ensure, standing
 from shared.bus.wire import context, encode_error, error_in, trace
 from shared.contracts.base import Command, ContractError, Event, Message
 from shared.errors import Internal, Nobody, RollcallError, Unavailable
+from shared.metrics import nobody_counts
 
 PENDING = 4_096
 """messages"""
+
+Answered = Callable[[str, str, float], None]
+"""Told of an answered command: its subject, "ok" or the error's code, the seconds it took."""
 
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -46,6 +52,10 @@ class Bus:
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._on_reconnect: list[Callable[[], Awaitable[None]]] = []
+        self.answered: Answered = nobody_counts
+        """told of every command of `serve` that was answered"""
+        self.overflowed = 0
+        """messages dropped because their handlers were too slow"""
 
     @property
     def js(self) -> JetStreamContext:
@@ -61,11 +71,31 @@ class Bus:
         """Call back after every reconnect, once the streams stand again."""
         self._on_reconnect.append(callback)
 
+    @property
+    def reconnects(self) -> int:
+        """How often the broker was found again."""
+        return int(self._client.stats["reconnects"])
+
+    @property
+    def unheard(self) -> int:
+        """Messages that came and wait for their handlers, PENDING at most for each subscription."""
+        return sum(subscription.pending_msgs for subscription in self._subscriptions)
+
     async def ready(self) -> None:
-        """The health check: a round trip to the broker; raises if there is none."""
+        """The health check: a round trip to the broker, and what the service needs of it stands. Raises if not."""
+        await self._standing()
+        await self._client.flush(timeout=2)
+
+    async def depths(self) -> dict[str, tuple[int, int]]:
+        """(messages not yet handed out, handed out and not yet acknowledged) of each durable consumer that the service
+        uses. Raises as `ready` does."""
+        stands = await self._standing()
+        return {name: (info.num_pending or 0, info.num_ack_pending or 0) for name, info in stands.items()}
+
+    async def _standing(self) -> dict[str, ConsumerInfo]:
         if not self.is_connected:
             raise Unavailable(en="no connection to the broker")
-        await self._client.flush(timeout=2)
+        return await standing(self._js, self._needs)
 
     async def written(self, timeout: int = 5) -> None:
         """Return when the broker has processed all that was published and subscribed before.
@@ -142,7 +172,7 @@ class Bus:
         async def answer(message: Msg) -> R:
             return await handler(command.decode(message.data))
 
-        await self.serve_at(command.subject, answer, queue=self._service, concurrency=concurrency)
+        await self._serve(command.subject, answer, self._service, concurrency, counted=True)
 
     async def serve_at(
         self,
@@ -153,11 +183,25 @@ class Bus:
         concurrency: int = 32,
     ) -> None:
         """As `serve`, for a subject with an address; the handler sees the raw message."""
+        await self._serve(subject, handler, queue, concurrency, counted=False)
+
+    async def _serve(
+        self,
+        subject: str,
+        handler: Callable[[Msg], Awaitable[Message]],
+        queue: str,
+        concurrency: int,
+        *,
+        counted: bool,
+    ) -> None:
         room = asyncio.Semaphore(concurrency)
 
         async def work(message: Msg) -> None:
+            began = time.perf_counter()
             try:
-                await self._answer(message, handler)
+                outcome = await self._answer(message, handler)
+                if counted:
+                    self.answered(subject, outcome, time.perf_counter() - began)
             finally:
                 room.release()
 
@@ -187,20 +231,23 @@ class Bus:
         self._subscriptions.append(subscription)
         await self.written()
 
-    async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> None:
+    async def _answer(self, message: Msg, handler: Callable[[Msg], Awaitable[Message]]) -> str:
+        """Answer a message; what came of it, for who counts."""
+        outcome = "ok"
         with structlog.contextvars.bound_contextvars(**context(message)):
             try:
                 body, headers = (await handler(message)).encode(), None
             except RollcallError as error:
-                body, headers = encode_error(error)
+                outcome, (body, headers) = error.code, encode_error(error)
             except ContractError as error:
                 log.warning("message refused", subject=message.subject, reason=str(error))
-                body, headers = encode_error(Internal("内部错误", f"contract: {error}"))
+                outcome, (body, headers) = "contract", encode_error(Internal("内部错误", f"contract: {error}"))
             except Exception:
                 log.exception("handler failed", subject=message.subject)
-                body, headers = encode_error(Internal("内部错误", "internal error"))
+                outcome, (body, headers) = "internal", encode_error(Internal("内部错误", "internal error"))
             if self.is_connected and message.reply:
                 await self._client.publish(message.reply, body, headers=headers)
+        return outcome
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background; `close` waits for it."""

@@ -8,7 +8,7 @@ import nats
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from nats.errors import NoServersError
+from nats.errors import NoServersError, SlowConsumerError
 
 from shared.bus.bus import Bus
 from shared.bus.topology import NEEDS, Needs, ensure, inbox_prefix
@@ -34,6 +34,8 @@ class _Watch:
         self._main = asyncio.current_task()
 
     async def error(self, error: Exception) -> None:
+        if self.bus is not None and isinstance(error, SlowConsumerError):
+            self.bus.overflowed += 1
         log.warning("nats", reason=repr(error))
 
     async def disconnected(self) -> None:

@@ -4,12 +4,14 @@ Settings and their reasons were measured: see docs/adr/0002-turns.md and 0003-du
 vanish with the broker, so `ensure` runs at the start and after every reconnect, in every service that needs one.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
+    ConsumerInfo,
     DeliverPolicy,
     DiscardPolicy,
     KeyValueConfig,
@@ -188,6 +190,14 @@ async def ensure(js: JetStreamContext, needs: Needs, replicas: int = 1) -> None:
             await js.key_value(name)
         except NotFoundError:
             await js.create_key_value(buckets()[name].evolve(replicas=replicas))
+
+
+async def standing(js: JetStreamContext, needs: Needs) -> dict[str, ConsumerInfo]:
+    """The consumers by name, if all that is needed stands; raises what nats-py does if not, NotFoundError mostly."""
+    names = [*needs.streams, *(f"KV_{name}" for name in needs.buckets)]
+    await asyncio.gather(*(js.stream_info(name) for name in names))
+    found = await asyncio.gather(*(js.consumer_info(consumers()[name][0], name) for name in needs.consumers))
+    return dict(zip(needs.consumers, found, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,32 @@
 
 import asyncio
 
+import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
+from nats.js.errors import NotFoundError
 
 from shared.bus import Bus
-from shared.bus.topology import EVENTS, NEEDS, PRESENCE, RECOGNIZER_CONSUMER, TURNS
+from shared.bus.metrics import watch_bus
+from shared.bus.topology import (
+    CLOUD_CONSUMER,
+    EVENTS,
+    LEDGER_CONSUMER,
+    NEEDS,
+    PRESENCE,
+    RECOGNIZER_CONSUMER,
+    TURNS,
+    ensure,
+    inbox_prefix,
+)
 from shared.contracts.base import now
 from shared.contracts.gallery import FaceChanged, LibraryChanges, LibraryDelta
 from shared.contracts.people import Person, Registered, RegisterStudent
 from shared.contracts.recognition import Identified, SourceKind, Turn
 from shared.errors import Conflict, Internal, Unavailable
+from shared.metrics import Metrics
 from shared.testing import eventually
-from tests.conftest import Broker
+from tests.conftest import PASSWORDS, Broker
 
 
 @pytest.mark.parametrize("service", list(NEEDS))
@@ -22,6 +36,58 @@ async def test_every_service_connects_and_makes_its_streams_with_its_own_rights(
         await bus.ready()
     async with broker.connect(service) as again:
         await again.ready()
+
+
+async def test_ready_means_that_what_the_service_needs_stands(broker: Broker) -> None:
+    password, prefix = PASSWORDS["recognizer"], inbox_prefix("recognizer").encode()
+    client = await nats.connect(broker.url, user="recognizer", password=password, inbox_prefix=prefix)
+    bus = Bus(client, "recognizer", NEEDS["recognizer"])
+    with pytest.raises(NotFoundError):
+        await bus.ready()
+    await ensure(bus.js, NEEDS["recognizer"])
+    await bus.ready()
+    assert await bus.depths() == {RECOGNIZER_CONSUMER: (0, 0), CLOUD_CONSUMER: (0, 0)}
+    await bus.close()
+    with pytest.raises(Unavailable):
+        await bus.ready()
+
+
+async def test_a_connection_tells_what_it_answers_what_waits_and_how_often_it_came_back(broker: Broker) -> None:
+    metrics = Metrics("registry", "test")
+
+    async def answer(asked: LibraryChanges) -> LibraryDelta:
+        if asked.since:
+            raise Conflict("", "no")
+        return LibraryDelta(revision=0, head=0)
+
+    async def told(line: str) -> bool:
+        return line in (await metrics.text()).decode()
+
+    async with broker.connect("registry") as registry, broker.connect("recognizer") as recognizer:
+        watch_bus(metrics, registry, consumers=(LEDGER_CONSUMER,))
+        await registry.serve(LibraryChanges, answer)
+        await recognizer.ask(LibraryChanges(since=0))
+        with pytest.raises(Conflict):
+            await recognizer.ask(LibraryChanges(since=1))
+        await recognizer.record(
+            Identified(
+                frame_id="f", student_id=1, place="门", kind=SourceKind.WEB, source="s", captured_at=now(), score=9
+            )
+        )
+        for line in (
+            'rollcall_commands_total{command="cmd.registry.library_changes",outcome="ok"} 1.0',
+            'rollcall_commands_total{command="cmd.registry.library_changes",outcome="conflict"} 1.0',
+            'rollcall_command_seconds_count{command="cmd.registry.library_changes"} 2.0',
+            'rollcall_consumer_waiting_messages{consumer="ledger"} 1.0',
+            'rollcall_broker_connected{connection="events"} 1.0',
+        ):
+            assert await told(line), line
+        await broker.kill()
+        await eventually(lambda: told('rollcall_broker_connected{connection="events"} 0.0'))
+        assert await told('rollcall_consumer_waiting_messages{consumer="ledger"} NaN')
+        await broker.start()
+        await eventually(lambda: told('rollcall_broker_reconnects_total{connection="events"} 1.0'), 20)
+        await eventually(lambda: told('rollcall_consumer_waiting_messages{consumer="ledger"} 1.0'), 20)
 
 
 async def test_a_command_is_answered(broker: Broker) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,16 +20,22 @@ from shared.contracts.devices import Device
 from shared.contracts.terminals import CheckToken
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
+from shared.metrics import nobody_counts
 
 GONE_S = 2.0
+
+
+Handshake = Literal["admitted", "refused", "unavailable"]
+"""What became of a terminal at the door: in, not entitled, or nobody could say or had room."""
+Told = Callable[[Handshake], None]
 
 
 class Door:
     """`GET /terminal`: checks the token or the answered challenge, counts, lets in. A refusal is an HTTP answer before
     the upgrade, because it costs less than a WebSocket that is closed again."""
 
-    def __init__(self, desk: TokenDesk, terms: Terms, limit: int) -> None:
-        self._desk, self._terms, self._limit = desk, terms, limit
+    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, told: Told = nobody_counts) -> None:
+        self._desk, self._terms, self._limit, self._told = desk, terms, limit, told
         self._inside = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,6 +44,7 @@ class Door:
             with self._room():
                 await Session(receive, send, await self._let_in(WebSocket(scope, receive, send)), self._terms).run()
         except RollcallError as error:
+            self._told("refused" if isinstance(error, NotAllowed) else "unavailable")
             await WebSocket(scope, receive, send).send_denial_response(denial(error))
             await _until_gone(receive)
 
@@ -45,6 +53,7 @@ class Door:
             device = await self._desk.admit(*answered)
         else:
             device = await self._desk.check(CheckToken(token=bearer(socket), spend=True))
+        self._told("admitted")
         await socket.accept()
         socket.scope["headers"].clear()  # 1 KiB that would be kept as long as the connection stands
         return device

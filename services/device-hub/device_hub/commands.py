@@ -2,6 +2,8 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -23,6 +25,7 @@ from shared.contracts.terminals import (
     TerminalOrder,
 )
 from shared.errors import Conflict, Gone, InvalidInput, NotAllowed, Unavailable
+from shared.metrics import nobody_counts
 
 
 class TokenDesk:
@@ -116,14 +119,33 @@ class TokenDesk:
         return device
 
 
+Ordered = Literal["done", "not_done", "offline", "unanswered"]
+"""What came of an order: the terminal did it or said why not, was not there, did not answer in time."""
+Told = Callable[[Ordered, float], None]
+"""Told of each order that is over, and how many seconds it took."""
+
+
 class OrderDesk:
     """Hands orders to terminals, and writes down what came of each that was sent."""
 
-    def __init__(self, hub: Hub, deeds: Deeds) -> None:
-        self._hub, self._deeds = hub, deeds
+    def __init__(self, hub: Hub, deeds: Deeds, told: Told = nobody_counts) -> None:
+        self._hub, self._deeds, self._told = hub, deeds, told
 
     async def order(self, asked: TerminalOrder) -> OrderOutcome:
         """The terminal's answer. Raises Gone, Unavailable."""
+        began = time.perf_counter()
+        came: Ordered = "unanswered"
+        try:
+            outcome = await self._ordered(asked)
+            came = "done" if outcome.ok else "not_done"
+        except Gone:
+            came = "offline"
+            raise
+        finally:
+            self._told(came, time.perf_counter() - began)
+        return outcome
+
+    async def _ordered(self, asked: TerminalOrder) -> OrderOutcome:
         sent = self._hub.order(asked)
         try:
             outcome = await sent

@@ -27,6 +27,8 @@ class Hub:
         self._moved, self._may_stay = moved, may_stay
         self._sessions: dict[int, Session] = {}
         self._emptied = asyncio.Event()
+        self.dropped = 0
+        """news that was dropped since the start, because terminals did not read"""
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -57,7 +59,9 @@ class Hub:
         """Put news into a terminal's outbox; False if it is not here."""
         session = self._sessions.get(push.device_id)
         if session is not None:
+            before = session.dropped
             session.push(push.text)
+            self.dropped += session.dropped - before
         return session is not None
 
     def order(self, asked: TerminalOrder) -> Awaitable[OrderOutcome]:
@@ -66,6 +70,10 @@ class Hub:
         if session is None:
             raise offline()
         return asyncio.shield(session.order(asked))
+
+    def waiting(self) -> int:
+        """Messages in all outboxes."""
+        return sum(session.waiting for session in self._sessions.values())
 
     def holds(self, device_id: int) -> bool:
         return device_id in self._sessions

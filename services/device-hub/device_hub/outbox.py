@@ -66,6 +66,10 @@ class Outbox:
     _last: str | None = None
     _code: Close | None = None
 
+    def __len__(self) -> int:
+        """Messages that wait."""
+        return len(self._waiting)
+
     def put(self, kind: Kind, text: str, name: str = "") -> bool:
         """Put a message in; False if it was refused. `name`: see `withdraw`."""
         if self.closing:

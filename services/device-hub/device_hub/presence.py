@@ -6,6 +6,8 @@ after every reconnect. One worker, because a put and a delete of the same key mu
 
 import asyncio
 import contextlib
+import math
+import time
 from datetime import datetime
 
 import structlog
@@ -18,6 +20,7 @@ from shared.bus import Bus
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import ContractError
 from shared.contracts.hubs import HubLease, Presence
+from shared.errors import Unavailable
 
 BATCH = 64
 """keys in work at once, all different"""
@@ -55,6 +58,10 @@ class PresenceKeeper:
         """The terminal left: its entry goes, unless another hub has written it since."""
         self._wanted.pop(device_id, None)
         self._note(device_id, fresh=True)
+
+    def unsaid(self) -> int:
+        """Terminals whose coming or going is not in the bucket yet."""
+        return len(self._unsaid)
 
     async def repeat(self) -> None:
         """Check all entries again: the broker was away, perhaps its memory is empty."""
@@ -166,6 +173,16 @@ class Lease:
 
     def __init__(self, bus: Bus, hub_id: str, presence: PresenceKeeper) -> None:
         self._bus, self._hub_id, self._presence = bus, hub_id, presence
+        self._renewed_at = -math.inf
+
+    def age_s(self) -> float:
+        """Seconds since it was renewed."""
+        return time.monotonic() - self._renewed_at
+
+    async def ready(self) -> None:
+        """The health check: others believe that this hub lives. Raises Unavailable."""
+        if self.age_s() > LEASE_S:
+            raise Unavailable(en="the hub's lease is over")
 
     async def renew(self) -> None:
         """Renew three times within its life, for as long as this runs."""
@@ -184,5 +201,6 @@ class Lease:
         lease = HubLease(hub=self._hub_id, terminals=len(self._presence))
         try:
             await bucket.put(self._hub_id, lease.encode())
+            self._renewed_at = time.monotonic()
         except BROKER_TROUBLE as error:
             log.warning("lease not renewed", reason=repr(error))

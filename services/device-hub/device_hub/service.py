@@ -12,12 +12,14 @@ from device_hub.commands import OrderDesk, TokenDesk
 from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
+from device_hub.metrics import Tally, watch_hub
 from device_hub.presence import Lease, PresenceKeeper
 from device_hub.protocol import MAX_FRAME
 from device_hub.seen import Seen
 from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
+from shared.admin import serve_admin
 from shared.bus import Bus, connect
 from shared.contracts.devices import DeviceChange, DeviceChanged
 from shared.contracts.terminals import (
@@ -30,6 +32,7 @@ from shared.contracts.terminals import (
     TerminalPush,
 )
 from shared.health import Health
+from shared.metrics import Metrics
 from shared.runtime import background, serve_http
 
 FIRST_COPY_S = 30.0
@@ -67,17 +70,21 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         seen = Seen(bus)
         hub, directory = _wire(bus, presence, seen)
         secret = settings.token_secret.get_secret_value().encode()
+        metrics = Metrics("device-hub", settings.instance)
+        tally = Tally(metrics)
+        watch_hub(metrics, bus, hub, presence, lease)
         desk = TokenDesk(directory, SpentTokens(bus), secret, settings.token_ttl_s)
         deeds = Deeds(bus)
         await _listen(bus, hub, directory, desk)
-        await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds))
+        await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds, tally.order), tally)
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
-        terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s)
-        health = _health(bus, directory)
-        app = hub_app(health, Door(desk, terms, settings.max_terminals), desk.challenge)
+        terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s, tally.sent)
+        health = _health(bus, directory, lease)
+        door = Door(desk, terms, settings.max_terminals, tally.handshake)
+        app = hub_app(health, door, desk.challenge)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
-        async with background(*jobs, deeds.keep()), _own_health(health, settings):
+        async with background(*jobs, deeds.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
             async with serve_http(
@@ -92,6 +99,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                 ws_ping_timeout=PATIENCE * settings.heartbeat_s,
                 proxy_headers=False,  # nobody asks where a terminal calls from
             ) as port:
+                health.add("web")
                 try:
                     yield Running(port, hub)
                 finally:
@@ -100,16 +108,6 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
             await seen.tell()
             await deeds.tell()
             await lease.end()
-
-
-@asynccontextmanager
-async def _own_health(health: Health, settings: HubSettings) -> AsyncIterator[None]:
-    """Behind a shared address nobody knows which hub answers."""
-    if not settings.share_port:
-        yield
-        return
-    async with serve_http(health, settings.health_host, settings.health_port):
-        yield
 
 
 def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Directory]:
@@ -140,9 +138,9 @@ async def _listen(bus: Bus, hub: Hub, directory: Directory, desk: TokenDesk) -> 
     await bus.follow(DeviceChanged.subject, DeviceChanged, changed)
 
 
-async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk) -> None:
+async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk, tally: Tally) -> None:
     async def push(message: TerminalPush, _: str) -> None:
-        hub.push(message)
+        tally.pushed[hub.push(message)]()
 
     async def order(message: Msg) -> OrderOutcome:
         return await desk.order(TerminalOrder.decode(message.data))
@@ -166,8 +164,9 @@ async def _look_over(hub: Hub, directory: Directory) -> None:
             await _configure(hub, directory, device_id)
 
 
-def _health(bus: Bus, directory: Directory) -> Health:
-    health = Health("device-hub")
+def _health(bus: Bus, directory: Directory, lease: Lease) -> Health:
+    health = Health("device-hub", "web")
     health.add("broker", bus.ready)
     health.add("devices", directory.ready)
+    health.add("lease", lease.ready)
     return health

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from shared.contracts.base import new_id, now
 from shared.contracts.devices import Device
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
+from shared.metrics import nobody_counts
 
 HELLO_S = 10.0
 """how long a terminal may take to say hello"""
@@ -57,6 +59,8 @@ class Terms:
     told: Callable[["Session"], None]
     """it told something new about itself"""
     heartbeat_s: float
+    sent: Callable[[float], None] = nobody_counts
+    """told how long what waited took to go out, in seconds"""
 
 
 class Session:
@@ -108,6 +112,16 @@ class Session:
             self._terms.closed(self)
             self._give_orders_up()
             await self._end_writer()
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the outbox."""
+        return len(self._outbox)
+
+    @property
+    def dropped(self) -> int:
+        """News that was dropped because the terminal did not read."""
+        return self._outbox.dropped
 
     def push(self, text: str) -> None:
         """Put news into the outbox."""
@@ -246,14 +260,15 @@ class Session:
 
     def _kick(self) -> None:
         if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write())
+            self._writer = asyncio.create_task(self._write(time.perf_counter()))
 
-    async def _write(self) -> None:
+    async def _write(self, began: float) -> None:
         # The connection is gone (OSError), or uvicorn 0.54 has just closed it because a ping was not answered
         # (RuntimeError): the reader learns of it too, and ends the session.
         with contextlib.suppress(OSError, RuntimeError):
             while (text := self._outbox.take()) is not None:
                 await self._send_event({"type": "websocket.send", "text": text})
+            self._terms.sent(time.perf_counter() - began)
             if (code := self._outbox.take_close()) is not None:
                 await self._send_event({"type": "websocket.close", "code": int(code), "reason": ""})
 

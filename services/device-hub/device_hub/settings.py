@@ -13,7 +13,7 @@ class HubSettings(Settings):
     host: str = "127.0.0.1"
     port: int = 8001
     share_port: bool = False
-    """other hub processes of this machine listen on the same address; health is then told on `health_port`"""
+    """other hub processes of this machine listen on the same address: each has a `health_port` of its own"""
     token_secret: SecretStr = Field(min_length=32)
     """signs terminals' tokens; every hub of an installation shares it"""
     token_ttl_s: int = Field(default=900, ge=10, le=TOKEN_LIFE_S)

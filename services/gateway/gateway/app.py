@@ -10,6 +10,7 @@ from gateway.baidu_api.routes import face_api
 from gateway.body_limit import BodyLimit
 from gateway.headers import HeadAsGet, SecurityHeaders
 from gateway.live import live_pages
+from gateway.metrics import CountRequests
 from gateway.mishaps import LastResort, error_handlers
 from gateway.office import office_pages
 from gateway.pages import kiosk_pages
@@ -19,13 +20,15 @@ from gateway.site import Site, TheSite
 from gateway.streams import stream_api
 from gateway.terminal_api.routes import terminal_api
 from gateway.throttle import Rates
+from shared.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 
-def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
-    """The gateway's ASGI app; `app.state.gateway` and `app.state.site` are for its routes."""
+def create_app(gateway: "Gateway", rates: Rates | None = None, metrics: Metrics | None = None) -> FastAPI:
+    """The gateway's ASGI app; `app.state.gateway` and `app.state.site` are for its routes. Requests are counted
+    in `metrics`."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, exception_handlers=error_handlers())
     app.state.gateway = gateway
     app.state.site = site = Site(gateway, rates or Rates())
@@ -37,6 +40,8 @@ def create_app(gateway: "Gateway", rates: Rates | None = None) -> FastAPI:
     app.include_router(terminal_api(gateway))
     app.include_router(rest_api(gateway.bus))
     app.mount("/static", site.statics, name="static")
+    if metrics is not None:
+        app.add_middleware(CountRequests, metrics=metrics)
     for layer in (LastResort, BodyLimit, HeadAsGet, SecurityHeaders):  # the last one is the outermost
         app.add_middleware(layer)
     return app

@@ -131,6 +131,10 @@ class Indexes:
         """Registered faces that an earlier model measured, by which nobody is recognised; 0 if no recognizer lives."""
         return max((self._waiting[name] for name in self._alive()), default=0)
 
+    def alive(self) -> int:
+        """How many recognizers live, as far as this gateway heard."""
+        return len(self._alive())
+
     async def reach(self, revision: int) -> bool:
         """Wait until every live recognizer is at `revision`; False after SEARCHABLE_S, which is logged."""
         try:

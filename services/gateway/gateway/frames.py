@@ -14,6 +14,7 @@ from shared.bus.topology import TURN_WAIT_S
 from shared.contracts.base import Message, new_id, now
 from shared.contracts.recognition import AtWork, Frame, FrameCall, Question, Result, SourceKind, Turn, Want
 from shared.errors import Gone, Unavailable
+from shared.metrics import nobody_counts
 
 log = structlog.get_logger("frames")
 
@@ -34,15 +35,17 @@ class Frames:
 
     def __init__(self, gateway_id: str, events: Bus, frames: Bus) -> None:
         self._id = gateway_id
-        self._events, self._bus = events, frames
+        self._events, self.bus = events, frames
         self._listeners: dict[str, Listener] = {}
         self.slots = Slots()
+        self.answered: Callable[[float], None] = nobody_counts
+        """told of each result: the time since its frame came, in seconds"""
 
     async def start(self) -> None:
         """Answer frame calls and hear results; ask again for all turns after a broker restart."""
-        await self._bus.serve_at(FrameCall.subject(self._id, "*"), self._hand_out, concurrency=256)
-        await self._bus.follow(Result.subject_for(self._id, "*"), Result, self._result)
-        await self._bus.follow(AtWork.subject_for(self._id, "*"), AtWork, self._at_work)
+        await self.bus.serve_at(FrameCall.subject(self._id, "*"), self._hand_out, concurrency=256)
+        await self.bus.follow(Result.subject_for(self._id, "*"), Result, self._result)
+        await self.bus.follow(AtWork.subject_for(self._id, "*"), AtWork, self._at_work)
         self._events.on_reconnect(self._ask_again)
 
     def listen(self, source: str, listener: Listener) -> None:
@@ -139,6 +142,7 @@ class Frames:
         listener = self._listeners.get(result.source)
         if listener is not None:
             listener(result)
+            self.answered((now() - result.captured_at).total_seconds())
 
 
 def patience_s(max_faces: int, pictures: int = 1) -> float:

@@ -34,18 +34,18 @@ class Gateway:
     feed: Feed
     health: Health
     zone: ZoneInfo
-    _open_streams: int = 0
+    open_streams: int = 0
 
     @contextmanager
     def room(self) -> Iterator[None]:
         """A place among the open streams. Raises Unavailable when all are taken."""
-        if self._open_streams >= self.settings.max_sources:
+        if self.open_streams >= self.settings.max_sources:
             raise Unavailable("连接数已满，请稍后再试", "too many streams are open, please try again")
-        self._open_streams += 1
+        self.open_streams += 1
         try:
             yield
         finally:
-            self._open_streams -= 1
+            self.open_streams -= 1
 
     async def start(self) -> None:
         """Subscribe to all that the gateway hears."""

@@ -5,8 +5,11 @@ from contextlib import asynccontextmanager
 
 from gateway.app import create_app
 from gateway.gateway import Gateway, build
+from gateway.metrics import watch_gateway
 from gateway.settings import GatewaySettings
+from shared.admin import serve_admin
 from shared.bus import connect
+from shared.metrics import Metrics
 from shared.runtime import background, serve_http
 
 
@@ -22,9 +25,15 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
         connect(settings.nats_url, "gateway", password, name=f"frames {settings.instance}", frames=True) as frames,
     ):
         gateway = build(settings, events, frames)
-        await gateway.start()
-        async with (
-            background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-            serve_http(create_app(gateway), settings.host, settings.port, websockets=True, ws_max_size=2**20),
-        ):
-            yield gateway
+        metrics = Metrics("gateway", settings.instance)
+        watch_gateway(metrics, gateway)
+        gateway.health.expect("web")
+        app = create_app(gateway, metrics=metrics)
+        async with serve_admin(settings, gateway.health, metrics):
+            await gateway.start()
+            async with (
+                background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
+                serve_http(app, settings.host, settings.port, websockets=True, ws_max_size=2**20),
+            ):
+                gateway.health.add("web")
+                yield gateway

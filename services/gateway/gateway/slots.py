@@ -1,8 +1,10 @@
 """One slot per source: the newest frame wins, and at most one turn is out. Pure: time is an argument."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.contracts.recognition import Frame, Result, Track
+from shared.metrics import nobody_counts
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Slots:
         self.counts = Counts()
         self.turn_wait_s = 0.0
         """moving average of the time from asking for a turn to handing out the frame, in seconds"""
+        self.waited: Callable[[float], None] = nobody_counts
+        """told of each such time"""
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -59,6 +63,7 @@ class Slots:
             return None
         self.counts.handed_out += 1
         if slot.turn_at is not None:
+            self.waited(now - slot.turn_at)
             self.turn_wait_s += 0.1 * (now - slot.turn_at - self.turn_wait_s)
         return slot.frame.model_copy(update={"track": slot.track})
 

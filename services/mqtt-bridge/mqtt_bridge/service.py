@@ -10,19 +10,28 @@ from mqtt_bridge.link import Link
 from mqtt_bridge.retained import Retained
 from mqtt_bridge.settings import BridgeSettings
 from mqtt_bridge.terminals import Terminals
+from shared.admin import serve_admin
 from shared.bus import connect
+from shared.bus.metrics import watch_bus
+from shared.bus.topology import MQTT_CONSUMER
 from shared.contracts.devices import DeviceChanged
 from shared.health import Health
-from shared.runtime import background, serve_http
+from shared.metrics import Metrics
+from shared.runtime import background
 
 
 @asynccontextmanager
 async def service(settings: BridgeSettings) -> AsyncIterator[int]:
     """Run the bridge while inside; yields the port where it tells its health."""
     password = settings.nats_password.get_secret_value()
-    async with connect(
-        settings.nats_url, "mqtt", password, name=f"mqtt {settings.instance}", replicas=settings.nats_replicas
-    ) as bus:
+    name = f"mqtt {settings.instance}"
+    health = Health("mqtt-bridge", "broker", "mqtt")
+    metrics = Metrics("mqtt-bridge", settings.instance)
+    async with (
+        serve_admin(settings, health, metrics) as port,
+        connect(settings.nats_url, "mqtt", password, name=name, replicas=settings.nats_replicas) as bus,
+    ):
+        watch_bus(metrics, bus, consumers=(MQTT_CONSUMER,))
         retained = Retained()
 
         def changed(device_id: int) -> None:
@@ -32,13 +41,9 @@ async def service(settings: BridgeSettings) -> AsyncIterator[int]:
         link = Link(settings, bus, terminals, retained, CommandDesk(bus, terminals))
         bus.on_reconnect(terminals.refresh)
         await bus.follow(DeviceChanged.subject, DeviceChanged, terminals.hear)
-        health = Health("mqtt-bridge")
         health.add("broker", bus.ready)
         health.add("mqtt", link.ready)
-        async with (
-            background(terminals.keep_listed(), terminals.watch_presence(), terminals.watch_hubs(), link.keep()),
-            serve_http(health, settings.health_host, settings.health_port) as port,
-        ):
+        async with background(terminals.keep_listed(), terminals.watch_presence(), terminals.watch_hubs(), link.keep()):
             yield port
 
 

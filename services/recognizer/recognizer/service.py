@@ -9,14 +9,17 @@ from recognizer.engines import Engine
 from recognizer.engines.baidu import BaiduEngine
 from recognizer.engines.local import local_engine
 from recognizer.library import Library
+from recognizer.metrics import Tally, watch_recognizer
 from recognizer.remeasuring import Remeasuring
 from recognizer.settings import RecognizerSettings
 from recognizer.worker import Worker
+from shared.admin import serve_admin
 from shared.baidu.client import open_cloud
-from shared.bus import Bus, connect
+from shared.bus import connect
 from shared.contracts.recognition import BAIDU
 from shared.health import Health
-from shared.runtime import background, serve_http
+from shared.metrics import Metrics
+from shared.runtime import background
 
 
 @asynccontextmanager
@@ -24,8 +27,12 @@ async def service(settings: RecognizerSettings) -> AsyncIterator[Engine]:
     """Run a recognizer while inside. It takes no turn before its library is complete."""
     password = settings.nats_password.get_secret_value()
     name = f"recognizer {settings.instance}"
+    health = Health("recognizer", "broker", "frames", "engine", "library")
+    metrics = Metrics("recognizer", settings.instance)
+    tally = Tally(metrics)
     async with (
-        local_engine(settings) as local,
+        serve_admin(settings, health, metrics),
+        local_engine(settings, tally.stage) as local,
         connect(settings.nats_url, "recognizer", password, name=name, replicas=settings.nats_replicas) as events,
         connect(settings.nats_url, "recognizer", password, name=f"{name} frames", frames=True) as frames,
         AsyncExitStack() as stack,
@@ -39,19 +46,14 @@ async def service(settings: RecognizerSettings) -> AsyncIterator[Engine]:
             await desk.serve()
             jobs.append(desk.follow)
         library = Library(events, engine, settings.instance)
+        watch_recognizer(metrics, events, frames, engine, library)
+        health.add("broker", events.ready)
+        health.add("frames", frames.ready)
+        health.add("engine", engine.ready)
         await library.load()
         await Remeasuring(events, local).serve()
-        worker = Worker(events, frames, engine)
+        health.add("library", library.ready)
+        worker = Worker(events, frames, engine, tally)
         jobs += [worker.run] * settings.turns
-        async with (
-            background(library.follow(), library.say_alive(), *(job() for job in jobs)),
-            serve_http(_health(events, frames), settings.health_host, settings.health_port),
-        ):
+        async with background(library.follow(), library.say_alive(), *(job() for job in jobs)):
             yield engine
-
-
-def _health(events: Bus, frames: Bus) -> Health:
-    health = Health("recognizer")
-    health.add("broker", events.ready)
-    health.add("frames", frames.ready)
-    return health

@@ -1,6 +1,7 @@
 """Taking turns: pull a turn, fetch the source's newest frame, answer it, publish, acknowledge."""
 
 import asyncio
+import time
 
 import structlog
 from nats.aio.msg import Msg
@@ -9,11 +10,13 @@ from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 
 from recognizer.engines import Engine, Outcome
+from recognizer.metrics import Tally, Turned
 from shared.bus import Bus
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURN_WAIT_S, TURNS
 from shared.contracts.base import ContractError, now
 from shared.contracts.recognition import AtWork, Frame, FrameCall, Result, Turn, Want
 from shared.errors import Gone, RollcallError, Unavailable
+from shared.metrics import Metrics
 from shared.runtime import background
 
 log = structlog.get_logger("worker")
@@ -30,8 +33,10 @@ KEEP_EVERY_S = TURN_WAIT_S / 4
 class Worker:
     """`events` carries turns, events and acknowledgements; `frames` carries pictures and results."""
 
-    def __init__(self, events: Bus, frames: Bus, engine: Engine) -> None:
+    def __init__(self, events: Bus, frames: Bus, engine: Engine, tally: Tally | None = None) -> None:
+        """Without `tally` nobody hears what is counted."""
         self._events, self._frames, self._engine = events, frames, engine
+        self._tally = tally or Tally(Metrics("recognizer", "unheard"))
 
     async def run(self) -> None:
         """One loop of turns, for ever; start several to fetch ahead."""
@@ -53,19 +58,31 @@ class Worker:
     async def _take(self, turn: Msg) -> None:
         """A turn is acknowledged when its outcome is safe; a turn that fails goes back, to be taken again."""
         try:
-            gateway, source = Turn.parse(turn.subject)
-            frame = await self._frame(gateway, source)
-            if frame is None or frame.deadline < now():
-                await turn.ack()
-                return
-            with structlog.contextvars.bound_contextvars(trace=frame.frame_id):
-                await self._answer(turn, gateway, frame)
+            self._tally.turn(await self._serve(turn))
         except ContractError as error:
+            self._tally.turn("refused")
             log.warning("turn refused", reason=str(error))
             await turn.term()
         except (Unavailable, NatsError) as error:
+            self._tally.turn("returned")
             log.warning("turn goes back", reason=repr(error))
             await self._give_back(turn)
+
+    async def _serve(self, turn: Msg) -> Turned:
+        gateway, source = Turn.parse(turn.subject)
+        began = time.perf_counter()
+        frame = await self._frame(gateway, source)
+        if frame is None:
+            await turn.ack()
+            return "gone"
+        self._tally.fetched(time.perf_counter() - began)
+        self._tally.age((now() - frame.captured_at).total_seconds())
+        if frame.deadline < now():
+            await turn.ack()
+            return "late"
+        with structlog.contextvars.bound_contextvars(trace=frame.frame_id):
+            await self._answer(turn, gateway, frame)
+        return "answered"
 
     async def _frame(self, gateway: str, source: str) -> Frame | None:
         """The source's newest frame; None when it left or its gateway is gone."""
@@ -84,6 +101,7 @@ class Worker:
                 outcome = await self._outcome(frame)
         else:
             outcome = await self._outcome(frame)
+        self._tally.result(frame.want, outcome.result)
         if frame.want is Want.ANSWER:
             await self._frames.publish(Result.subject_for(gateway, frame.source), outcome.result)
             await turn.ack()  # lost: it comes again, and its frame is gone

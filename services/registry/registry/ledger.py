@@ -9,8 +9,9 @@ a crowd shares the price of a commit.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal
 
 import structlog
 from nats.aio.msg import Msg
@@ -22,9 +23,11 @@ from registry.store.database import Database
 from registry.store.settle import Settled, settle
 from shared.bus import Bus
 from shared.bus.topology import EVENTS, LEDGER_CONSUMER
+from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import ContractError
 from shared.contracts.recognition import Identified
 from shared.errors import Unavailable
+from shared.metrics import nobody_counts
 
 PULLERS: Final = 4
 BATCH: Final = 64
@@ -39,12 +42,17 @@ AFTER_FAULT_S: Final = 10.0
 log = structlog.get_logger("ledger")
 
 Delivery = tuple[Msg, Identified]
+Settlement = Literal["recorded", "repeated", "known", "nobody", "put_off"]
+"""What the ledger made of an event: a punch, the repetition of one, nothing new, nobody's, nothing yet."""
+Told = Callable[[Settlement, datetime], None]
 
 
 class Ledger:
     """The consumer of identified faces."""
 
-    def __init__(self, bus: Bus, database: Database, debounce_s: float) -> None:
+    def __init__(self, bus: Bus, database: Database, debounce_s: float, settled: Told = nobody_counts) -> None:
+        """`settled` hears what became of each event."""
+        self._told = settled
         self._bus = bus
         self._database = database
         self._debounce_s = debounce_s
@@ -94,12 +102,14 @@ class Ledger:
         try:
             settled = await self._database.write(lambda session: settle(session, events, self._debounce_s))
         except Unavailable:
+            for event in events:
+                self._told("put_off", event.captured_at)
             await _say(*(message.nak(delay=AGAIN_S) for message, _ in batch))
         except Exception:
             await self._isolate(batch)
         else:
             for event in events:
-                _tell(event, settled)
+                self._told(_tell(event, settled), event.captured_at)
             await _say(*(message.ack_sync(timeout=2) for message, _ in batch))
 
     async def _isolate(self, batch: Sequence[Delivery]) -> None:
@@ -109,6 +119,7 @@ class Ledger:
                 await self._settle([delivery])
             return
         [(message, event)] = batch
+        self._told("put_off", event.captured_at)
         log.exception("event not settled", event_id=event.event_id, trace=event.frame_id)
         await _say(message.nak(delay=AFTER_FAULT_S))
 
@@ -120,11 +131,13 @@ async def _say(*answers: Awaitable[object]) -> None:
             log.warning("not acknowledged", reason=repr(outcome))
 
 
-def _tell(event: Identified, settled: dict[str, Settled]) -> None:
+def _tell(event: Identified, settled: dict[str, Settled]) -> Settlement:
     told = log.bind(event_id=event.event_id, trace=event.frame_id)
     if event.event_id not in settled:
         told.info("event known already")
-    elif news := settled[event.event_id]:
+        return "known"
+    if news := settled[event.event_id]:
         told.info(news.subject, punch_id=news.punch_id)
-    else:
-        told.warning("nobody has this id", student_id=event.student_id)
+        return "recorded" if isinstance(news, AttendanceRecorded) else "repeated"
+    told.warning("nobody has this id", student_id=event.student_id)
+    return "nobody"

@@ -39,6 +39,8 @@ class Relay:
         self._bus = bus
         self._database = database
         self._purged_at = 0.0
+        self.published = 0
+        """events that the broker took, since the start"""
         self._unmarked: set[int] = set()
         """published, but the database went away before it was written down; listeners need not hear it twice"""
 
@@ -81,6 +83,7 @@ class Relay:
             with structlog.contextvars.bound_contextvars(trace=row.trace):
                 await self._bus.record_bytes(row.subject, row.event_id, row.body)
             self._unmarked.add(row.seq)
+            self.published += 1
 
     async def _mark(self) -> None:
         if self._unmarked:

@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from registry.copies import Copies
 from registry.handlers import Attendance, Devices, FaceLibrary, Keyring, Office, Students, Terminals, serve
 from registry.ledger import Ledger
+from registry.metrics import Punches, watch_registry
 from registry.outbox import Relay
 from registry.remeasured import Remeasured
 from registry.settings import RegistrySettings
@@ -17,15 +18,17 @@ from registry.store.database import Database, open_database
 from registry.store.library import open_library
 from registry.store.migrate import migrate, wait_until_up
 from registry.sweeper import Sweeper
+from shared.admin import serve_admin
 from shared.bus import connect
 from shared.health import Health
-from shared.runtime import background, serve_http
+from shared.metrics import Metrics
+from shared.runtime import background
 from shared.security import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A registry at work; `health_port` is where /healthz and /readyz answer."""
+    """A registry at work; `health_port` is where /healthz, /readyz and /metrics answer."""
 
     health_port: int
 
@@ -34,7 +37,10 @@ class Running:
 async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
     """Run the registry while inside. Raises DatabaseUnusable, BrokerUnreachable, OSError (port taken)."""
     vault = Vault(settings.library_key.get_secret_value())
+    health = Health("registry", "broker", "database")
+    metrics = Metrics("registry", settings.instance)
     async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serve_admin(settings, health, metrics))
         database = await stack.enter_async_context(_prepared(settings.database.get_secret_value()))
         library = await open_library(database, vault)
         password = settings.nats_password.get_secret_value()
@@ -42,10 +48,10 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
         bus = await stack.enter_async_context(
             connect(settings.nats_url, "registry", password, name=name, replicas=settings.nats_replicas)
         )
-        sweeper = Sweeper(database)
-        await stack.enter_async_context(
-            background(Ledger(bus, database, settings.debounce_s).run(), Relay(bus, database).run(), sweeper.run())
-        )
+        sweeper, relay = Sweeper(database), Relay(bus, database)
+        ledger = Ledger(bus, database, settings.debounce_s, Punches(metrics).settled)
+        watch_registry(metrics, bus, database, relay)
+        await stack.enter_async_context(background(ledger.run(), relay.run(), sweeper.run()))
         await serve(
             bus,
             Students(database, library),
@@ -58,10 +64,9 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
             Terminals(database, vault, settings.debounce_s),
             Office(database, PasswordHasher()),
         )
-        health = Health("registry")
         health.add("broker", bus.ready)
         health.add("database", database.ready)
-        yield Running(await stack.enter_async_context(serve_http(health, settings.health_host, settings.health_port)))
+        yield Running(port)
 
 
 @asynccontextmanager

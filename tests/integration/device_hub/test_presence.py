@@ -1,11 +1,15 @@
 """Where terminals are, told through the broker: on connect, on leaving, after the broker lost its memory."""
 
+import pytest
 from nats.js.errors import Error as JetStreamError
 
+from device_hub.presence import Lease, PresenceKeeper
 from shared.bus import Bus
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import new_id, now
 from shared.contracts.hubs import HubLease, Presence
+from shared.errors import Unavailable
+from shared.runtime import background
 from shared.testing import eventually
 from tests.conftest import Broker
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, hear
@@ -179,3 +183,17 @@ async def test_who_leaves_while_the_broker_is_away_is_gone_when_it_is_back(site:
 
         await eventually(settled, timeout=20)
         assert await site.presence(1) is None
+
+
+async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None:
+    async with broker.connect("hub") as bus:
+        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))
+        with pytest.raises(Unavailable):
+            await lease.ready()
+
+        async def ready() -> bool:
+            return lease.age_s() < LEASE_S
+
+        async with background(lease.renew()):
+            await eventually(ready)
+            await lease.ready()

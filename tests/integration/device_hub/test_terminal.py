@@ -219,8 +219,16 @@ async def test_health_is_told_over_http(site: Site) -> None:
             return (await http.get("/readyz")).status_code == 200
 
         await eventually(is_ready)
-        assert (await http.get("/readyz")).json()["checks"] == {"broker": "ok", "devices": "ok"}
+        checks = (await http.get("/readyz")).json()["checks"]
+        assert checks == dict.fromkeys(("web", "broker", "devices", "lease"), "ok")
         assert (await http.get("/terminal")).status_code == 426
+        assert (await http.get("/metrics")).status_code == 404  # this port is public
+        await site.broker.kill()
+        answer = await http.get("/readyz")
+        assert (answer.status_code, answer.json()["checks"]["devices"]) == (503, "ok")
+        assert (await http.get("/healthz")).status_code == 200
+        await site.broker.start()
+        await eventually(is_ready, 20)
 
 
 async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site, server: Server) -> None:

@@ -25,8 +25,9 @@ from shared.contracts.office import CheckPassword, GetOfficeState, SetPassword
 from shared.contracts.people import FindStudents, Person
 from shared.contracts.recognition import Identified
 from shared.errors import Conflict, InvalidInput, NotAllowed, Unavailable
+from shared.runtime import background
 from shared.testing import eventually
-from tests.conftest import PASSWORDS, Broker
+from tests.conftest import PASSWORDS, Broker, free_port
 from tests.databases import MySqlServer, OwnServer
 from tests.integration.registry.samples import EIGHT, LIBRARY_KEY, registration, sighting
 
@@ -173,17 +174,57 @@ async def test_two_replicas_share_the_work(broker: Broker, mysql_url: str) -> No
 
 async def test_health_names_what_is_missing(broker: Broker, migrated_url: str) -> None:
     async with service(settings(broker, migrated_url)) as running, httpx.AsyncClient() as client:
-        url = f"http://127.0.0.1:{running.health_port}/readyz"
+        here = f"http://127.0.0.1:{running.health_port}"
+        url = f"{here}/readyz"
         assert (await client.get(url)).json()["checks"] == {"broker": "ok", "database": "ok"}
         await broker.kill()
         answer = await client.get(url)
         assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "ok")
+        assert (await client.get(f"{here}/healthz")).status_code == 200
+        numbers = (await client.get(f"{here}/metrics")).text
+        assert 'rollcall_ready{check="broker"} 0.0' in numbers
+        assert 'rollcall_ready{check="database"} 1.0' in numbers
+        assert "rollcall_outbox_waiting_events 0.0" in numbers
         await broker.start()
 
         async def ready() -> bool:
             return (await client.get(url)).status_code == 200
 
         await eventually(ready, timeout=20, what="ready again")
+
+
+async def test_a_registry_that_waits_for_its_database_is_alive_and_not_ready(
+    broker: Broker, mysql_server: MySqlServer, mysql_url: str
+) -> None:
+    if not isinstance(mysql_server, OwnServer):
+        pytest.skip("the server of ROLLCALL_TEST_MYSQL_URL is not ours to kill")
+    port = free_port()
+    chosen = settings(broker, mysql_url).model_copy(update={"health_port": port})
+    mysql_server.kill()
+
+    async def status(path: str) -> int:
+        try:
+            return (await client.get(f"http://127.0.0.1:{port}{path}")).status_code
+        except httpx.ConnectError:
+            return 0
+
+    async def alive() -> bool:
+        return await status("/healthz") == 200
+
+    async def ready() -> bool:
+        return await status("/readyz") == 200
+
+    async def start_the_database_late() -> None:
+        await eventually(alive, what="alive without a database")
+        assert await status("/readyz") == 503
+        await asyncio.to_thread(mysql_server.start)
+
+    async with (
+        httpx.AsyncClient() as client,
+        background(start_the_database_late()),
+        service(chosen),
+    ):
+        await eventually(ready, timeout=20, what="ready with its database")
 
 
 async def test_punches_survive_kill_9_of_the_database(
@@ -202,6 +243,8 @@ async def test_punches_survive_kill_9_of_the_database(
         async with httpx.AsyncClient() as client:
             answer = await client.get(f"http://127.0.0.1:{running.health_port}/readyz")
             assert (answer.status_code, answer.json()["checks"]["broker"]) == (503, "ok")
+            numbers = (await client.get(f"http://127.0.0.1:{running.health_port}/metrics")).text
+            assert "rollcall_outbox_waiting_events NaN" in numbers
         await asyncio.to_thread(mysql_server.start)
         for event in events[24:]:
             await others.identify(event)

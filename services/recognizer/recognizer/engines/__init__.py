@@ -1,5 +1,6 @@
 """Engines: a frame in, an outcome out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,4 +44,13 @@ class Engine(Protocol):
     @property
     def waiting(self) -> int:
         """Faces of the library that another model measured: they are not compared until they are measured again."""
+        ...
+
+    @property
+    def faces(self) -> Mapping[str, int]:
+        """How many are searched, by index: "door" and "libraries"."""
+        ...
+
+    async def ready(self) -> None:
+        """The health check: whoever works on frames answers."""
         ...

@@ -177,6 +177,13 @@ class BaiduEngine:
     def waiting(self) -> int:
         return self._local.waiting
 
+    @property
+    def faces(self) -> dict[str, int]:
+        return self._local.faces
+
+    async def ready(self) -> None:
+        await self._local.ready()
+
     async def apply(self, delta: LibraryDelta) -> None:
         self._roll.apply(delta)
         await self._local.apply(delta)

@@ -67,8 +67,15 @@ TWICE_ENROLLED_FPIR = 0.0003
 class LocalEngine:
     """One thread does all the work, changes of the index too, so nothing needs a lock."""
 
-    def __init__(self, settings: RecognizerSettings, thread: ThreadPoolExecutor, faces: FaceEngine) -> None:
-        self._settings, self._thread, self._vision = settings, thread, faces
+    def __init__(
+        self,
+        settings: RecognizerSettings,
+        thread: ThreadPoolExecutor,
+        faces: FaceEngine,
+        watch: vision.Watch = vision.unwatched,
+    ) -> None:
+        """`watch` is entered around each stage: decode, search, and those of `FaceEngine.analyze`."""
+        self._settings, self._thread, self._vision, self._watch = settings, thread, faces, watch
         self._forget()
         self._threshold = lru_cache(maxsize=64)(self._threshold_of)
 
@@ -88,6 +95,13 @@ class LocalEngine:
     @property
     def waiting(self) -> int:
         return self._gallery.waiting
+
+    @property
+    def faces(self) -> dict[str, int]:
+        return {"door": len(self._index), "libraries": len(self._gallery)}
+
+    async def ready(self) -> None:
+        await self._run(lambda: None)
 
     async def answer(self, frame: Frame) -> Outcome:
         if frame.want is Want.ANSWER:
@@ -131,14 +145,19 @@ class LocalEngine:
     def _answer(self, frame: Frame) -> Outcome:
         started = time.perf_counter()
         try:
-            picture = decode(frame.jpeg)
+            with self._watch("decode"):
+                picture = decode(frame.jpeg)
         except PictureError as error:
             problem = Problem(code=error.number, zh=error.zh, en=error.en)
             # What a challenge has seen so far is not wiped out by sending rubbish.
             track = frame.track if frame.want is Want.CHALLENGE else NO_TRACK
             return self._outcome(frame, started, problem=problem, track=track)
         faces = self._vision.analyze(
-            picture, max_faces=frame.max_faces, fields=self._fields(frame), embed=self._needs_embedding(frame)
+            picture,
+            max_faces=frame.max_faces,
+            fields=self._fields(frame),
+            embed=self._needs_embedding(frame),
+            watch=self._watch,
         )
         size = (picture.shape[1], picture.shape[0])
         if frame.want is Want.CHALLENGE:
@@ -149,8 +168,11 @@ class LocalEngine:
         return self._outcome(frame, started, looks, size, None if looks else NO_FACE, track)
 
     def _find(self, frame: Frame) -> "Sight":
-        picture = decode(frame.jpeg)
-        faces = self._vision.analyze(picture, max_faces=frame.max_faces, fields=vision.Fields.NONE, embed=False)
+        with self._watch("decode"):
+            picture = decode(frame.jpeg)
+        faces = self._vision.analyze(
+            picture, max_faces=frame.max_faces, fields=vision.Fields.NONE, embed=False, watch=self._watch
+        )
         return Sight(picture, tuple((_box(face.box), self._problems(face, TO_IDENTIFY)) for face in faces))
 
     def _fields(self, frame: Frame) -> vision.Fields:
@@ -286,7 +308,10 @@ class LocalEngine:
         return needs
 
     def _search(self, face: Face) -> Match | None:
-        return None if face.embedding is None else self._index.search(face.embedding)
+        if face.embedding is None:
+            return None
+        with self._watch("search"):
+            return self._index.search(face.embedding)
 
     def _person(self, student_id: int) -> Person | None:
         return self._index.people.get(student_id)
@@ -343,12 +368,14 @@ def _box(box: vision.Box) -> Box:
 
 
 @asynccontextmanager
-async def local_engine(settings: RecognizerSettings) -> AsyncIterator[LocalEngine]:
+async def local_engine(
+    settings: RecognizerSettings, watch: vision.Watch = vision.unwatched
+) -> AsyncIterator[LocalEngine]:
     """Load the networks and own the thread while inside. Raises a WeightError when a weight is missing."""
     with ThreadPoolExecutor(1, thread_name_prefix="engine") as thread:
         loop = asyncio.get_running_loop()
         faces = await loop.run_in_executor(thread, _load, settings)
-        yield LocalEngine(settings, thread, faces)
+        yield LocalEngine(settings, thread, faces, watch)
 
 
 def _load(settings: RecognizerSettings) -> FaceEngine:
