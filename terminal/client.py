@@ -8,6 +8,7 @@ The protocol is in docs/terminals.md.
 """
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -15,7 +16,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -26,6 +27,7 @@ from websockets.exceptions import WebSocketException
 
 from terminal.backoff import Backoff
 from terminal.events import (
+    Answer,
     Channel,
     Command,
     Configured,
@@ -44,6 +46,8 @@ from terminal.orders import Obey, Orders, ServerClock, cannot_obey
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
+LAST_WORD_S = 1.0
+"""how long the hub may take to accept our bye"""
 PATIENCE = 1.5
 """heartbeats that the hub may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
 CLOCK_EVERY = 15
@@ -102,13 +106,17 @@ class Terminal:
         dice: Random | None = None,
     ) -> None:
         self._identity, self._server, self._hear, self._camera = identity, server, hear, camera
-        self._orders = Orders(obey)
+        self._orders, self._clock = Orders(obey), ServerClock()
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
+
+    def now(self) -> datetime:
+        """What the server's clock says; ours, until it told."""
+        return self._clock.now(time.monotonic())
 
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear, self._orders).run, http))
+            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear, self._orders, self._clock).run, http))
             if self._camera is not None:
                 group.create_task(self._keep(Channel.STREAM, _StreamTalk(self._hear, self._camera).run, http))
 
@@ -200,9 +208,8 @@ async def _closing(socket: ClientConnection, work: Awaitable[None]) -> None:
 class _HubTalk:
     """Connections to the device-hub, one after another."""
 
-    def __init__(self, hear: Callable[[Event], None], orders: Orders) -> None:
-        self._hear, self._orders = hear, orders
-        self._clock = ServerClock()
+    def __init__(self, hear: Callable[[Event], None], orders: Orders, clock: ServerClock) -> None:
+        self._hear, self._orders, self._clock = hear, orders, clock
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
@@ -219,6 +226,11 @@ class _HubTalk:
                 try:
                     while True:
                         await self._take(socket, read_object(await socket.recv()))
+                except asyncio.CancelledError:  # we stop
+                    with contextlib.suppress(WebSocketException, TimeoutError):
+                        async with asyncio.timeout(LAST_WORD_S):
+                            await socket.send(json.dumps({"type": "bye", "reason": "stopping"}))
+                    raise
                 finally:
                     for task in self._answering:
                         task.cancel()
@@ -254,10 +266,10 @@ class _HubTalk:
 
     async def _obey(self, socket: ClientConnection, ordered: Command) -> None:
         answer, new = await self._orders.do(ordered, self._clock.now(time.monotonic()))
+        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
+            await socket.send(ack(ordered.id, answer))
         if new:
             self._hear(Obeyed(ordered, answer))
-        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
-            await socket.send(json.dumps({"type": "ack", "id": ordered.id, **asdict(answer)}))
 
     async def _watch(self, socket: ClientConnection, heartbeat_s: float) -> None:
         """A half-open connection looks alive from one side: what the hub sends of itself need not be seen here."""
@@ -272,6 +284,14 @@ class _HubTalk:
             await asyncio.sleep(every_s)
             number += 1
             await socket.send(json.dumps({"type": "ping", "id": number, "time": _our_time()}))
+
+
+def ack(order_id: str, answer: Answer) -> str:
+    """The frame that answers a command; a picture goes as base64."""
+    frame = {"type": "ack", "id": order_id, "ok": answer.ok, "error": answer.error, "detail": answer.detail}
+    if answer.picture:
+        frame["picture"] = base64.b64encode(answer.picture).decode()
+    return json.dumps(frame, ensure_ascii=False)
 
 
 def _heartbeat(welcome: dict[str, Any]) -> float:

@@ -1,9 +1,9 @@
 """What a terminal learns, as values: its channels come and go, faces are answered, punches are recorded, the office
-orders and wishes. Pure."""
+orders and wishes, somebody stands before the camera, a card is read. Pure."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -55,6 +55,7 @@ class Face:
     num: str = ""
     score: float = 0.0
     problem: str = ""
+    problem_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,13 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a command; `error` is a word for programs, `detail` for people."""
+    """What came of a command; `error` is a word for programs, `detail` for people; `picture` is a JPEG, where one was
+    asked for."""
 
     ok: bool
     error: str = ""
     detail: str = ""
+    picture: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,58 @@ class Configured:
     config: Mapping[str, Any]
 
 
-Event = Online | Offline | Result | Punch | Obeyed | Configured
+class Presence(StrEnum):
+    """Who stands before the camera, as the terminal itself sees it."""
+
+    NOBODY = "nobody"
+    FAR = "far"
+    """a face that is too small to be recognised"""
+    NEAR = "near"
+    """a face that is worth a look"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Somebody came, or left."""
+
+    presence: Presence
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """The camera gives no pictures, and why; it is tried again. Empty: it does again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardRead:
+    """A card was held to the reader; what comes of it is told by a CardAnswer."""
+
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardAnswer:
+    """What the server says of a card: `state` as a Punch has it, empty if it made none; then the reasons."""
+
+    number: str
+    state: str
+    problem: str = ""
+    problem_en: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something at the door does not work (a relay, a reader); empty `reason`: it works again."""
+
+    what: str
+    reason: str
+
+
+Event = Online | Offline | Result | Punch | Obeyed | Configured | Seen | Blind | CardRead | CardAnswer | Trouble
+"""All of it. Whoever recognises (server or terminal) and whatever is fitted to the door tells of it in these words, to
+one `hear`."""
 
 
 _COMMAND_FIELDS = frozenset({"type", "id", "deadline", "action"})
@@ -184,8 +238,9 @@ def _face(face: dict[str, Any]) -> Face:
         num=str(face.get("num", "")),
         score=float(face.get("score") or 0),
         problem=_words(problems[0]),
+        problem_en=_words(problems[0], "en"),
     )
 
 
-def _words(problem: dict[str, Any] | None) -> str:
-    return str(problem.get("zh", "")) if problem else ""
+def _words(problem: dict[str, Any] | None, language: str = "zh") -> str:
+    return str(problem.get(language, "")) if problem else ""

@@ -2,15 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from terminal.events import Answer, Command
 
 REMEMBERED: Final = 64
-"""answers that are kept to be given again, should a command come twice"""
+"""answers that are kept to be given again, should a command come twice: 3 MB, were all of them pictures"""
 
-Obey = Callable[[Command], Awaitable[str]]
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What came of `take_snapshot`: a JPEG of MAX_SNAPSHOT bytes at most, and a word about it."""
+
+    jpeg: bytes = field(repr=False)
+    detail: str = ""
+
+
+Obey = Callable[[Command], Awaitable[str | Snapshot]]
 """Does what the command says and returns a word about it; raises CannotDo. Shall not wait for people or timers: a
 door is unlocked and locked again later."""
 
@@ -72,7 +82,10 @@ class Orders:
 
     async def _answer(self, command: Command) -> Answer:
         try:
-            return Answer(ok=True, detail=await self._obey(command))
+            done = await self._obey(command)
+            if isinstance(done, Snapshot):
+                return Answer(ok=True, detail=done.detail, picture=done.jpeg)
+            return Answer(ok=True, detail=done)
         except CannotDo as error:
             return Answer(ok=False, error=error.error, detail=str(error))
         except Exception as error:  # a driver's fault: the office shall hear of it, the program goes on

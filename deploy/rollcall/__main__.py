@@ -13,6 +13,7 @@ from rollcall.broker import BrokerError
 from rollcall.keys import DataFolderError
 from rollcall.local import CannotStart, Options
 from rollcall.mqtt import May, MqttOptions
+from rollcall.terminal import terminal
 from shared.bus import BrokerUnreachable
 from shared.errors import RollcallError
 
@@ -281,6 +282,17 @@ def device_open(data: Path, name: str, seconds: float | None, reason: str) -> No
     run(open_door(data, name, seconds, reason))
 
 
+@device.command("snapshot")
+@DATA
+@click.option("-o", "--out", "file", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JPEG file.")
+@click.argument("name")
+def device_snapshot(data: Path, name: str, file: Path) -> None:
+    """Write what the camera of the terminal NAME sees now into a file; the server keeps nothing of it."""
+    from rollcall.office import take_snapshot
+
+    run(take_snapshot(data, name, file))
+
+
 @device.command("list")
 @DATA
 def device_list(data: Path) -> None:
@@ -502,6 +514,9 @@ def _passphrase(from_stdin: bool, *, confirm: bool) -> str:
     if len(given) < SHORTEST_PASSWORD:
         raise click.ClickException(f"A passphrase has at least {SHORTEST_PASSWORD} characters.")
     return given
+
+
+main.add_command(terminal)
 
 
 if __name__ == "__main__":

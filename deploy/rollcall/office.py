@@ -26,7 +26,7 @@ from shared.contracts.devices import (
     SuspendDevice,
 )
 from shared.contracts.office import Password, SetPassword
-from shared.contracts.terminals import OpenDoor, TerminalOrder
+from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
 from shared.errors import Conflict, NotFound
 from shared.runtime import read_settings
 from shared.settings import Settings
@@ -150,14 +150,30 @@ async def remove_device(data: Path, name: str) -> None:
 async def open_door(data: Path, name: str, seconds: float | None, reason: str) -> None:
     """Let a connected terminal unlock its door; returns when it said that it did. Raises Conflict with its words if it
     could not; Gone if it is offline; Unavailable."""
+    outcome = await _ordered(data, name, OpenDoor(seconds=seconds, reason=reason), "没有开门", "did not open")
+    click.echo(f"{name}: the door is open. {outcome.detail}".rstrip())
+
+
+async def take_snapshot(data: Path, name: str, file: Path) -> None:
+    """Write what a connected terminal's camera sees now into a file. Raises as open_door does."""
+    outcome = await _ordered(data, name, TakeSnapshot(), "没有拍照", "took no picture")
+    if not outcome.picture:
+        raise Conflict(f"{name} 没有发来照片", f"{name} sent no picture")
+    try:
+        file.write_bytes(outcome.picture)
+    except OSError as error:
+        raise CannotStart(f"{file} cannot be written: {error.strerror}") from None
+    click.echo(f"{file}: {len(outcome.picture)} bytes")
+
+
+async def _ordered(data: Path, name: str, wish: Order, not_zh: str, not_en: str) -> OrderOutcome:
     async with bus_of(data) as bus:
         device = await find_by_name(bus, name)
-        wish = OpenDoor(seconds=seconds, reason=reason)
         outcome = await order(bus, TerminalOrder(device_id=device.device_id, order=wish, by=BY))
     if not outcome.ok:
         said = f"{outcome.error} {outcome.detail}".strip()
-        raise Conflict(f"{name} 没有开门：{said}", f"{name} did not open: {said}")
-    click.echo(f"{name}: the door is open. {outcome.detail}".rstrip())
+        raise Conflict(f"{name} {not_zh}：{said}", f"{name} {not_en}: {said}")
+    return outcome
 
 
 async def find_by_name(bus: Bus, name: str) -> Device:

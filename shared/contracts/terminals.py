@@ -7,6 +7,9 @@ from pydantic import Field
 from shared.contracts.base import Command, Message, Signal, new_id, token
 from shared.contracts.devices import Device
 
+MAX_SNAPSHOT = 45_000
+"""bytes of a picture that a terminal sends to the office: as base64 it fits into a frame of 64 KiB"""
+
 
 class IssuedToken(Message):
     """40 hex characters (seed 004) and how long they are good for, in seconds; or a challenge to be answered."""
@@ -103,7 +106,15 @@ class UpdateFaces(Message):
     action: Literal["update_faces"] = "update_faces"
 
 
-Order = Annotated[OpenDoor | ShowMessage | Restart | ReloadConfig | UpdateFaces, Field(discriminator="action")]
+class TakeSnapshot(Message):
+    """Answer with what the camera sees now. The picture is handed on to whoever asked, and kept nowhere."""
+
+    action: Literal["take_snapshot"] = "take_snapshot"
+
+
+Order = Annotated[
+    OpenDoor | ShowMessage | Restart | ReloadConfig | UpdateFaces | TakeSnapshot, Field(discriminator="action")
+]
 """What a terminal can be told to do."""
 
 
@@ -113,6 +124,8 @@ class OrderOutcome(Message):
     ok: bool
     error: str = Field(default="", max_length=64)
     detail: str = Field(default="", max_length=256)
+    picture: bytes = Field(default=b"", max_length=MAX_SNAPSHOT, repr=False)
+    """JPEG, for TakeSnapshot"""
 
 
 class TerminalOrder(Message):

@@ -344,6 +344,7 @@ SAMPLES: list[Message] = [
     terminals.Restart(),
     terminals.ReloadConfig(),
     terminals.UpdateFaces(),
+    terminals.TakeSnapshot(),
     terminals.OrderOutcome(ok=False, error="late", detail="it came too late"),
     terminals.TerminalOrder(order_id="o1", device_id=3, order=OPEN_DOOR, within_s=2, by="office"),
     PASSWORD,
@@ -392,6 +393,11 @@ def test_a_reader_ignores_fields_it_does_not_know() -> None:
     fields = msgpack.unpackb(ADA.encode(), timestamp=3)
     newer = msgpack.packb({**fields, "nickname": "Countess"})
     assert people.Person.decode(newer) == ADA
+
+
+def test_an_outcome_of_a_hub_that_knew_no_pictures() -> None:
+    older = msgpack.packb({"v": 1, "ok": True, "error": "", "detail": "open"})
+    assert terminals.OrderOutcome.decode(older) == terminals.OrderOutcome(ok=True, detail="open")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@
     ping {id, time}               ──►
                                   ◄──          pong {id, time}
                                   ◄──          command {id, deadline, action, …}
-    ack {id, ok, error, detail}   ──►
+    ack {id, ok, error, detail,
+         picture}                 ──►
                                   ◄──          config {revision, config}
                                   ◄──          result, punch, … as the gateway wrote them
     bye                           ◄─►          bye {reason}, then the WebSocket closes
@@ -20,6 +21,7 @@ Fields and types that a reader does not know are ignored. A frame that cannot be
 and the connection is closed: see `Close`. The catalogue of frames is in docs/terminals.md, golden ones in the tests.
 """
 
+import base64
 import json
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum, auto
@@ -30,13 +32,19 @@ from pydantic_core import ErrorDetails, to_json
 
 from shared.contracts.base import MAX_TOKEN
 from shared.contracts.devices import DeviceConfig
-from shared.contracts.terminals import Order
+from shared.contracts.terminals import MAX_SNAPSHOT, Order, OrderOutcome
 
 VERSION = 1
 MAX_FRAME = 65_536
 """bytes of one frame; longer ones are closed with 1009 before they are read"""
 FRAMES_PER_S = 20
 """a terminal that sends more than this in a second is broken or hostile"""
+
+
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_BAD_PICTURE = OrderOutcome(
+    ok=False, error="bad_picture", detail=f"what it sent is no JPEG of {MAX_SNAPSHOT} bytes at most"
+)
 
 
 class Close(IntEnum):
@@ -111,6 +119,18 @@ class Ack(_Frame):
     ok: bool
     error: Annotated[str, Field(max_length=64)] = ""
     detail: Annotated[str, Field(max_length=256)] = ""
+    picture: Annotated[str, Field(repr=False)] = ""
+    """base64 of a JPEG, for take_snapshot"""
+
+    def outcome(self) -> OrderOutcome:
+        """For whoever gave the order; a picture that is no JPEG of MAX_SNAPSHOT bytes at most is not handed on."""
+        try:
+            picture = base64.b64decode(self.picture, validate=True)
+        except ValueError:
+            return _BAD_PICTURE
+        if picture and not (picture[:3] == JPEG_START and picture[-2:] == JPEG_END and len(picture) <= MAX_SNAPSHOT):
+            return _BAD_PICTURE
+        return OrderOutcome(ok=self.ok, error=self.error, detail=self.detail, picture=picture)
 
 
 class Farewell(_Frame):

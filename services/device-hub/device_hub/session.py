@@ -221,7 +221,7 @@ class Session:
         """An answer that comes too late, or twice, says nothing to anybody."""
         outcome = self._orders.get(ack.id)
         if outcome is not None and not outcome.done():
-            outcome.set_result(OrderOutcome(ok=ack.ok, error=ack.error, detail=ack.detail))
+            outcome.set_result(ack.outcome())
 
     def _compare_clocks(self, theirs: datetime | None) -> bool:
         """Whether their clock stands otherwise than when it was last compared. The way here counts as well."""

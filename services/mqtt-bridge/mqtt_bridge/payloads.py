@@ -67,7 +67,7 @@ def state(device: Device, presence: Presence | None) -> bytes:
 
 def result(asked_id: str, outcome: OrderOutcome) -> bytes:
     """What became of a command."""
-    return dumped({"id": asked_id, **outcome.model_dump()})
+    return dumped({"id": asked_id, **outcome.model_dump(include={"ok", "error", "detail"})})
 
 
 # ---- in

@@ -1,6 +1,7 @@
 """Orders to terminals: over real hubs and a real broker, by the terminal's real client or a hand-held WebSocket."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -16,7 +17,15 @@ from shared.bus.topology import LEASE_S
 from shared.contracts.base import now
 from shared.contracts.devices import Device, DeviceConfig
 from shared.contracts.hubs import Presence
-from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, ShowMessage, TerminalOrder
+from shared.contracts.terminals import (
+    MAX_SNAPSHOT,
+    OpenDoor,
+    Order,
+    OrderOutcome,
+    ShowMessage,
+    TakeSnapshot,
+    TerminalOrder,
+)
 from shared.errors import Gone, Unavailable
 from shared.testing import eventually
 from tests.integration.device_hub.conftest import Site, StartHub, hear
@@ -77,6 +86,18 @@ async def test_a_terminal_that_refuses_is_heard(site: Site) -> None:
         assert await answer == OrderOutcome(ok=False, error="unsupported", detail="no display")
     await logged(site, 1)
     assert [deed.done for deed in site.registry.deeds.values()] == [False]
+
+
+async def test_the_largest_picture_comes_through_and_is_in_no_log(site: Site) -> None:
+    jpeg = b"\xff\xd8\xff" + bytes(range(256)) * ((MAX_SNAPSHOT - 5) // 256) + b"\xff\xd9"
+    async with present(site, site.registry.devices[1]) as socket:
+        answer = asyncio.create_task(order(site.gateway, asked(wish=TakeSnapshot())))
+        frame = await ack(socket, detail="45 kB", picture=base64.b64encode(jpeg).decode())
+        assert frame["action"] == "take_snapshot"
+        assert await answer == OrderOutcome(ok=True, detail="45 kB", picture=jpeg)
+    await logged(site, 1)
+    [deed] = site.registry.deeds.values()
+    assert (deed.action, deed.detail) == ("take_snapshot", "45 kB")
 
 
 async def test_a_terminal_that_is_away_is_said_to_be_at_once(site: Site) -> None:

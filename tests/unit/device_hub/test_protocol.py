@@ -1,5 +1,6 @@
 """The terminal channel: golden frames, the order of things, and every kind of rubbish."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from device_hub.protocol import (
     FRAMES_PER_S,
+    MAX_FRAME,
     Ack,
     Bye,
     Close,
@@ -29,7 +31,7 @@ from device_hub.protocol import (
     parse,
 )
 from shared.contracts.devices import DeviceConfig
-from shared.contracts.terminals import OpenDoor, Order, Restart, ShowMessage
+from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, Restart, ShowMessage, TakeSnapshot
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_frames.json").read_text("utf-8"))
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_900, UTC)
@@ -65,7 +67,9 @@ def test_what_the_hub_says_is_golden(name: str, frame: Welcome | Config | Pong |
 
 
 @pytest.mark.parametrize(
-    "order", [OpenDoor(reason="访客"), ShowMessage(zh="你好", en="hello"), Restart()], ids=lambda order: order.action
+    "order",
+    [OpenDoor(reason="访客"), ShowMessage(zh="你好", en="hello"), Restart(), TakeSnapshot()],
+    ids=lambda order: order.action,
 )
 def test_what_the_hub_orders_is_golden(order: Order) -> None:
     assert command_text("6f1c", MOMENT, order) == GOLDEN["to_terminal"][order.action]
@@ -83,6 +87,7 @@ def test_what_the_hub_orders_is_golden(order: Order) -> None:
         ("config_taken", ConfigTaken(revision=2)),
         ("ack", Ack(id="6f1c", ok=True)),
         ("ack that refuses", Ack(id="6f1c", ok=False, error="unsupported", detail="no display")),
+        ("ack with a picture", Ack(id="6f1c", ok=True, detail="0 kB", picture="/9j/2Q==")),
         ("type of a newer terminal", Unknown()),
         ("shortest ping", Ping()),
         ("bye", Farewell(reason="restart")),
@@ -212,3 +217,34 @@ def test_the_same_frames_over_two_seconds_are_not() -> None:
 
 def test_every_reason_has_a_close_code_of_its_own() -> None:
     assert len({reason.close for reason in Reason}) == len(Reason)
+
+
+# ---- pictures
+
+JPEG = b"\xff\xd8\xff" + b"\0" * 100 + b"\xff\xd9"
+BIG = b"\xff\xd8\xff" + b"\0" * (MAX_SNAPSHOT - 5) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("jpeg", [JPEG, BIG])
+def test_a_picture_is_handed_on(jpeg: bytes) -> None:
+    frame = json.dumps({"type": "ack", "id": "a", "ok": True, "picture": base64.b64encode(jpeg).decode()})
+    assert len(frame) < MAX_FRAME
+    said = parse(frame)
+    assert isinstance(said, Ack)
+    assert said.outcome() == OrderOutcome(ok=True, picture=jpeg)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        "no base64",
+        "\u00e9",
+        base64.b64encode(b"\x89PNG" + JPEG).decode(),
+        base64.b64encode(JPEG[:-1]).decode(),
+        base64.b64encode(BIG + b"\xff\xd9").decode(),
+        base64.b64encode(b"\xff\xd8\xff").decode(),
+    ],
+)
+def test_what_is_no_picture_of_bounded_size_is_not(picture: str) -> None:
+    outcome = Ack(id="a", ok=True, picture=picture).outcome()
+    assert (outcome.ok, outcome.error, outcome.picture) == (False, "bad_picture", b"")

@@ -31,7 +31,7 @@ def test_a_result() -> None:
         '"num":"01","gender":"男","score":93.1,"event":"e"},{"box":[1,2,3,4],"verdict":"unusable",'
         '"problems":[{"code":1,"zh":"太暗","en":"too dark"}]}],"problem":null,"age_ms":120,"took_ms":9.5}'
     )
-    faces = (Face("identified", "张三", "01", 93.1), Face("unusable", problem="太暗"))
+    faces = (Face("identified", "张三", "01", 93.1), Face("unusable", problem="太暗", problem_en="too dark"))
     assert news(Channel.STREAM, message) == Result(Channel.STREAM, faces, "", 120.0)
 
 

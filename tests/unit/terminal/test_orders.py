@@ -1,12 +1,14 @@
 """Each command once, in time, with an answer."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from terminal.client import ack
 from terminal.events import Answer, Command, Configured, Rubbish, command, configured
-from terminal.orders import REMEMBERED, CannotDo, Orders, ServerClock, cannot_obey
+from terminal.orders import REMEMBERED, CannotDo, Orders, ServerClock, Snapshot, cannot_obey
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FRAME = {"type": "command", "id": "6f1c", "deadline": "2026-01-02T03:04:10Z", "action": "open_door", "seconds": 2.5}
@@ -99,6 +101,18 @@ async def test_what_cannot_be_done_is_said() -> None:
     assert (await Orders(cannot_obey).do(ordered(), NOW))[0].error == "unsupported"
     assert (await Orders(stuck).do(ordered(), NOW))[0] == Answer(False, "stuck", "the bolt does not move")
     assert (await Orders(broken).do(ordered(), NOW))[0] == Answer(False, "failed", "OSError: no such relay")
+
+
+async def test_a_picture_is_in_the_answer_and_in_its_frame() -> None:
+    async def obey(command: Command) -> Snapshot:
+        return Snapshot(b"\xff\xd8\xff\xd9", "4 bytes")
+
+    answer, _ = await Orders(obey).do(ordered(action="take_snapshot"), NOW)
+    assert answer == Answer(ok=True, detail="4 bytes", picture=b"\xff\xd8\xff\xd9")
+    assert "xff" not in repr(answer)
+    frame = json.loads(ack("6f1c", answer))
+    assert frame == {"type": "ack", "id": "6f1c", "ok": True, "error": "", "detail": "4 bytes", "picture": "/9j/2Q=="}
+    assert "picture" not in json.loads(ack("6f1c", Answer(ok=True)))
 
 
 async def test_only_so_many_answers_are_remembered() -> None:

@@ -1,5 +1,6 @@
 """Terminals: those that ask to be let in, those that may connect; and the link for a hall's screen."""
 
+import base64
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Depends
@@ -11,6 +12,7 @@ from gateway.office.paging import Pager, page_number
 from gateway.policies import WALL_TICKET, PostedForm, office_session
 from gateway.sessions import Flash
 from gateway.site import Site, TheSite
+from gateway.words import Words
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -27,9 +29,10 @@ from shared.contracts.devices import (
     SuspendDevice,
 )
 from shared.contracts.people import FindStudents
-from shared.contracts.terminals import OpenDoor, OrderOutcome, TerminalOrder
+from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
 from shared.errors import Conflict, Gone, InvalidInput, Unavailable
 from shared.security import make_ticket
+from shared.vision.picture import Bounds, PictureError, inspect
 
 LIST = "/office/devices"
 BY = "office"
@@ -37,6 +40,8 @@ ROWS = 100
 LOG = 50
 TEXT = 64
 REASON = 128
+SNAPSHOT = Bounds(max_bytes=MAX_SNAPSHOT, max_pixels=4_000_000)
+"""what a browser is given of a picture that a terminal took"""
 WALL_S = 90 * 86_400
 """How long a hall's screen may show the wall with one link, in seconds: a school term."""
 
@@ -52,6 +57,7 @@ def device_pages() -> APIRouter:
     router.add_api_route("/{device_id}/authorise", authorise, methods=["POST"])
     router.add_api_route("/{device_id}/suspend", suspend, methods=["POST"])
     router.add_api_route("/{device_id}/open", open_door, methods=["POST"])
+    router.add_api_route("/{device_id}/snapshot", take_snapshot, methods=["POST"])
     router.add_api_route("/{device_id}/secret", renew_secret, methods=["POST"])
     router.add_api_route("/{device_id}/remove", remove_page, methods=["GET"])
     router.add_api_route("/{device_id}/remove", remove, methods=["POST"])
@@ -129,6 +135,7 @@ async def _one(
     problem: str = "",
     secret: str = "",
     order_problem: str = "",
+    snapshot: str = "",
 ) -> Response:
     log = await site.gateway.bus.ask(GetDeviceLog(device_id=device.device_id, limit=LOG))
     students = await site.gateway.bus.ask(FindStudents(limit=1))
@@ -142,6 +149,7 @@ async def _one(
         log=log.entries,
         problem=problem,
         order_problem=order_problem,
+        snapshot=snapshot,
         secret=secret,
     )
 
@@ -220,18 +228,39 @@ async def suspend(request: Request, site: TheSite, device_id: int, form: PostedF
 async def open_door(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
     """Open its door now; says what the terminal answered."""
     device, words = await _device(site, device_id), site.words(request)
-    wish = OpenDoor(reason=form.get("reason", "").strip()[:REASON])
     try:
-        outcome = await site.gateway.terminals.order(TerminalOrder(device_id=device_id, order=wish, by=BY))
-    except (Gone, Unavailable) as error:
-        return await _one(request, site, device, 409, order_problem=words.of(error))
-    if not outcome.ok:
-        return await _one(request, site, device, 409, order_problem=words("devices.refused", why=_why(outcome)))
+        await _order(site, words, device_id, OpenDoor(reason=form.get("reason", "").strip()[:REASON]))
+    except _NotDone as error:
+        return await _one(request, site, device, 409, order_problem=str(error))
     return site.redirect(f"{LIST}/{device_id}", Flash(words("devices.opened", name=device.name)))
 
 
-def _why(outcome: OrderOutcome) -> str:
-    return outcome.detail or outcome.error
+async def take_snapshot(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """What its camera sees now. The picture is on this page only, and kept nowhere."""
+    device, words = await _device(site, device_id), site.words(request)
+    try:
+        outcome = await _order(site, words, device_id, TakeSnapshot())
+        inspect(outcome.picture, SNAPSHOT)
+    except _NotDone as error:
+        return await _one(request, site, device, 409, order_problem=str(error))
+    except PictureError as error:
+        return await _one(request, site, device, 409, order_problem=words.of(error))
+    return await _one(request, site, device, snapshot=base64.b64encode(outcome.picture).decode())
+
+
+class _NotDone(Exception):
+    """The terminal is not there or could not; the message is a sentence in the reader's language."""
+
+
+async def _order(site: Site, words: Words, device_id: int, wish: Order) -> OrderOutcome:
+    """The answer of a terminal that did it. Raises _NotDone."""
+    try:
+        outcome = await site.gateway.terminals.order(TerminalOrder(device_id=device_id, order=wish, by=BY))
+    except (Gone, Unavailable) as error:
+        raise _NotDone(words.of(error)) from None
+    if not outcome.ok:
+        raise _NotDone(words("devices.refused", why=outcome.detail or outcome.error))
+    return outcome
 
 
 async def remove_page(request: Request, site: TheSite, device_id: int) -> Response:

@@ -1,15 +1,17 @@
 """Students, punches, devices."""
 
+import base64
 import csv
 import io
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from PIL import Image
 
 from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof
 from shared.contracts.people import Gender, Person
-from shared.contracts.terminals import OpenDoor, OrderOutcome
+from shared.contracts.terminals import OpenDoor, OrderOutcome, TakeSnapshot
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form
@@ -292,6 +294,46 @@ async def test_a_door_that_did_not_open_is_said(
     assert answer.status_code == 409
     assert words in answer.text
     assert "门已打开" not in answer.text
+
+
+def a_jpeg(side: int = 64) -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (side, side)).save(out, "JPEG", optimize=True)
+    return out.getvalue()
+
+
+async def test_the_office_looks_through_a_terminals_camera(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
+    gateway.terminals.answer = OrderOutcome(ok=True, picture=a_jpeg())
+    page = f"/office/devices/{device.device_id}"
+    answer = await post_form(office, page, f"{page}/snapshot")
+    assert answer.status_code == 200
+    assert f'src="data:image/jpeg;base64,{base64.b64encode(a_jpeg()).decode()}"' in answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    assert 'id="snapshot"' not in (await office.get(page)).text
+    assert [asked.order for asked in gateway.terminals.ordered] == [TakeSnapshot()]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Gone("终端不在线", "offline"), "终端不在线"),
+        (OrderOutcome(ok=False, error="no_picture", detail="no camera"), "no camera"),
+        (OrderOutcome(ok=True), "没有收到照片"),
+        (OrderOutcome(ok=True, picture=b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9"), "这不是一张照片"),
+        (OrderOutcome(ok=True, picture=a_jpeg(2_010)), "像素太多"),
+    ],
+)
+async def test_a_picture_that_did_not_come_is_said(
+    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+) -> None:
+    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
+    gateway.terminals.answer = outcome
+    page = f"/office/devices/{device.device_id}"
+    answer = await post_form(office, page, f"{page}/snapshot")
+    assert answer.status_code == 409
+    assert words in answer.text
+    assert 'id="snapshot"' not in answer.text
 
 
 async def test_a_terminal_that_waits_has_no_door_to_open(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
