@@ -59,6 +59,16 @@ class _Server(uvicorn.Server):
         yield
 
 
+def listen(host: str, port: int, *, share_port: bool = False, backlog: int = 2_048) -> socket.socket:
+    """A listening TCP socket, not blocking. Raises OSError when the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=backlog, reuse_port=share_port)
+    listener.setblocking(False)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that never reads would keep its socket for ever
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    return listener
+
+
 @asynccontextmanager
 async def serve_http(
     app: Any, host: str, port: int, *, share_port: bool = False, websockets: bool = False, **options: Any
@@ -70,10 +80,7 @@ async def serve_http(
     Raises OSError when the address is taken, and what uvicorn does where a part of it is missing. Leaving stops
     accepting, gives open requests 2 s, and closes.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=2_048, reuse_port=share_port)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; a client that never reads would keep its socket for ever
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    listener = listen(host, port, share_port=share_port)
     config = uvicorn.Config(
         app,
         log_config=None,

@@ -1,6 +1,7 @@
 """A terminal's side of both channels: gets tokens, keeps the connections, sends frames when asked, tells what it hears.
 
     POST /faces/api/token                          → a token, a fresh one for each connection
+    GET  hub:8001/terminal                         → a challenge: with a secret, the hub needs no token
     WS   hub:8001/terminal    Authorization        hello, ping, ack …  ← welcome, command, config, result, punch, bye
     WS   gateway:8000/stream  hello {token}        one JPEG after each {"type":"next"}  ← result, punch
 
@@ -18,12 +19,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from typing import Any
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from terminal.backoff import Backoff
 from terminal.events import (
@@ -90,6 +92,10 @@ class Server:
     def channel_url(self) -> str:
         return f"{self.hub}/terminal"
 
+    @property
+    def challenge_url(self) -> str:
+        return f"http{self.hub.removeprefix('ws')}/terminal"
+
 
 class Terminal:
     """Both channels of one terminal, kept open while `run` runs; without a camera, only the hub's. `obey` does what the
@@ -116,11 +122,28 @@ class Terminal:
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            group.create_task(self._keep(Channel.HUB, _HubTalk(self._hear, self._orders, self._clock).run, http))
+            hub = _HubTalk(self._hear, self._orders, self._clock)
+            group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub)))
             if self._camera is not None:
-                group.create_task(self._keep(Channel.STREAM, _StreamTalk(self._hear, self._camera).run, http))
+                stream = _StreamTalk(self._hear, self._camera)
+                group.create_task(self._keep(Channel.STREAM, partial(self._to_gateway, http, stream)))
 
-    async def _keep(self, channel: Channel, talk: "Talk", http: httpx.AsyncClient) -> None:
+    async def _to_hub(self, http: httpx.AsyncClient, talk: "_HubTalk", stands: Callable[[], None]) -> None:
+        """With the secret alone, if there is one. Whom the hub refuses asks for a token: that announces it to the
+        office, and says why."""
+        if self._identity.secret:
+            try:
+                return await talk.run(self._server, await prove(http, self._server, self._identity), stands)
+            except InvalidStatus as refused:
+                if refused.response.status_code != httpx.codes.UNAUTHORIZED:
+                    raise
+        token = await fetch_token(http, self._server, self._identity)
+        return await talk.run(self._server, f"Bearer {token}", stands)
+
+    async def _to_gateway(self, http: httpx.AsyncClient, talk: "_StreamTalk", stands: Callable[[], None]) -> None:
+        await talk.run(self._server, await fetch_token(http, self._server, self._identity), stands)
+
+    async def _keep(self, channel: Channel, talk: "Talk") -> None:
         backoff = Backoff(self._dice)
 
         def stands() -> None:
@@ -129,7 +152,7 @@ class Terminal:
 
         while True:
             try:
-                await talk(self._server, await fetch_token(http, self._server, self._identity), stands)
+                await talk(stands)
                 reason, wait = "closed", backoff.again()
             except TROUBLE as error:
                 reason = str(error) or type(error).__name__
@@ -139,8 +162,23 @@ class Terminal:
             await asyncio.sleep(wait)
 
 
-Talk = Callable[[Server, str, Callable[[], None]], Awaitable[None]]
-"""One conversation: (server, token, called when it stands); returns or raises one of TROUBLE when it is over."""
+Talk = Callable[[Callable[[], None]], Awaitable[None]]
+"""One conversation; calls its argument when it stands, and returns or raises one of TROUBLE when it is over."""
+
+
+async def prove(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
+    """What to say in `Authorization` to the hub: its challenge, answered with the secret. Raises Ended,
+    httpx.HTTPError."""
+    response = await http.get(server.challenge_url, headers={"Connection": "close"})
+    try:
+        challenge = str(response.json()["challenge"])
+    except (ValueError, KeyError, TypeError):
+        raise Ended(f"no challenge: HTTP {response.status_code}") from None
+    return f"Rollcall {challenge}:{_answer_to(challenge, identity)}:{identity.sn}"
+
+
+def _answer_to(challenge: str, identity: Identity) -> str:
+    return hmac.new(identity.secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
 
 
 async def fetch_token(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
@@ -149,8 +187,8 @@ async def fetch_token(http: httpx.AsyncClient, server: Server, identity: Identit
     form = {"deviceName": identity.name, "sn": identity.sn}
     answer = await _ask_for_token(http, server, form)
     if challenge := str(answer.get("challenge", "")):
-        answered = hmac.new(identity.secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
-        answer = await _ask_for_token(http, server, {**form, "challenge": challenge, "answer": answered})
+        answered = {"challenge": challenge, "answer": _answer_to(challenge, identity)}
+        answer = await _ask_for_token(http, server, form | answered)
     if "token" not in answer:
         raise Ended(f"no token: {answer['code']} {answer.get('message', '')}", by_person=True)
     return str(answer["token"])
@@ -212,9 +250,8 @@ class _HubTalk:
         self._hear, self._orders, self._clock = hear, orders, clock
         self._answering: set[asyncio.Task[None]] = set()
 
-    async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with _open(server.channel_url, headers, ping_s=None) as socket:
+    async def run(self, server: Server, authorization: str, stands: Callable[[], None]) -> None:
+        async with _open(server.channel_url, {"Authorization": authorization}, ping_s=None) as socket:
             welcome = await self._greet(socket)
             stands()
             await self._take_config(socket, welcome)

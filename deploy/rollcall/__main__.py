@@ -187,9 +187,12 @@ def _ask_password() -> str:
 @click.option("--processes", type=click.IntRange(1, 64), help="[default: as few as the limit of open files allows]")
 @click.option("--ramp", type=click.FloatRange(0), default=0, help="Seconds over which they come.  [default: at once]")
 @click.option("--pushes", type=click.FloatRange(0), default=0, help="Results pushed to them a second, to measure.")
+@click.option("--orders", type=click.FloatRange(0), default=0, help="Doors opened a second, meanwhile.")
+@click.option("--fps", type=click.FloatRange(0), default=0, help="Frames a second in all, of sample photos.")
+@click.option("--broadcast", is_flag=True, help="Then change the configuration of all, and watch them take it over.")
 @click.option("--storm", is_flag=True, help="Then kill -9 every hub process of the system, and watch all come back.")
 @click.option("--keep", is_flag=True, help="Leave the terminals registered.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write table and plot here.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Write table, plot and JSON here.")
 def fleet(
     data: Path,
     terminals: int,
@@ -197,6 +200,9 @@ def fleet(
     processes: int | None,
     ramp: float,
     pushes: float,
+    orders: float,
+    fps: float,
+    broadcast: bool,
     storm: bool,
     keep: bool,
     out: Path | None,
@@ -205,7 +211,20 @@ def fleet(
     from rollcall.fleet import FleetOptions
     from rollcall.fleet import fleet as run_fleet
 
-    run(run_fleet(data, FleetOptions(terminals, seconds, processes or 0, ramp, pushes, storm, keep, out)))
+    options = FleetOptions(
+        terminals,
+        seconds,
+        processes or 0,
+        ramp,
+        pushes,
+        orders,
+        fps,
+        broadcast=broadcast,
+        storm=storm,
+        keep=keep,
+        out=out,
+    )
+    run(run_fleet(data, options))
 
 
 @main.command("eval")

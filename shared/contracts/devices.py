@@ -169,6 +169,30 @@ class RemoveDevices(Command[Done]):
     by: str = Field(max_length=64)
 
 
+class ConfigureDevices(Command[Done]):
+    """Give terminals by the thousand one configuration; those that are unknown are left out. All hear of it at once,
+    by DevicesConfigured."""
+
+    subject: ClassVar[str] = "cmd.registry.configure_devices"
+    timeout: ClassVar[float] = 20.0
+
+    ids: tuple[int, ...] = Field(min_length=1, max_length=MAX_BULK)
+    config: DeviceConfig
+    by: str = Field(max_length=64)
+
+
+class DevicesConfigured(Event):
+    """These terminals have this configuration now, each in the revision beside it. It says everything, so that
+    sixty-five thousand terminals are told without a hub reading one of them again."""
+
+    subject: ClassVar[str] = "evt.device.configured"
+
+    ids: tuple[int, ...] = Field(max_length=MAX_BULK)
+    revisions: tuple[int, ...] = Field(max_length=MAX_BULK)
+    config: DeviceConfig
+    by: str
+
+
 class AuthoriseDevice(Command[IssuedSecret]):
     """Let a pending or suspended terminal in; a pending one gets a secret if it shall prove itself with one.
     Errors: NotFound."""

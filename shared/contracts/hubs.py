@@ -159,6 +159,8 @@ class ListHubDevices(Command[HubDevices]):
     """At most `limit` terminals after `after` (an id): the hubs' copy. Only a hub may ask."""
 
     subject: ClassVar[str] = "cmd.registry-hub.list_devices"
+    timeout: ClassVar[float] = 15.0
+    """seconds; several hubs start together, and each that gives up begins anew"""
 
     after: int = Field(default=0, ge=0)
     limit: int = Field(default=2_000, ge=1, le=4_000)
@@ -190,6 +192,7 @@ class DevicesSeen(Command[Done]):
     """Remember when terminals were last there; those that are unknown are left out. Only a hub may say so."""
 
     subject: ClassVar[str] = "cmd.registry-hub.devices_seen"
+    timeout: ClassVar[float] = 15.0
 
     seen: tuple[Sighting, ...] = Field(max_length=5_000)
 

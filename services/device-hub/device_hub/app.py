@@ -1,20 +1,21 @@
-"""The hub's web face: the terminals' WebSocket and the health checks."""
+"""The hub's door: who may connect, and what else is answered on its port."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Literal
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, Literal
+from urllib.parse import parse_qs
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
+import structlog
 
 from device_hub.commands import TokenDesk
-from device_hub.session import Session, Terms
+from device_hub.line import Hearts, Line
+from device_hub.requests import Asked, BadRequest, answer
+from device_hub.session import LAST_WORD_S, Session, Terms
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device
 from shared.contracts.terminals import CheckToken
@@ -22,7 +23,15 @@ from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
 from shared.metrics import nobody_counts
 
-GONE_S = 2.0
+MOST_STRANGERS: Final = 1_500
+"""connections that have not been let in yet; more wait in the kernel's queue. With `max_terminals` they stay below the
+usual limit of 20,000 files"""
+ACCEPT_AGAIN_S: Final = 0.2
+"""after the kernel gave no connection, for want of files perhaps"""
+
+CLOSING: Final = {"Connection": "close"}
+
+log = structlog.get_logger("door")
 
 
 Handshake = Literal["admitted", "refused", "unavailable"]
@@ -34,98 +43,178 @@ class Door:
     """`GET /terminal`: checks the token or the answered challenge, counts, lets in. A refusal is an HTTP answer before
     the upgrade, because it costs less than a WebSocket that is closed again."""
 
-    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, told: Told = nobody_counts) -> None:
-        self._desk, self._terms, self._limit, self._told = desk, terms, limit, told
-        self._inside = 0
+    def __init__(self, desk: TokenDesk, terms: Terms, limit: int, health: Health, told: Told = nobody_counts) -> None:
+        self._desk, self._terms, self._limit, self._health = desk, terms, limit, health
+        self._told = told
+        self._hearts = Hearts(terms.heartbeat_s)
+        self._lines: set[Line] = set()
+        self._inside: set[Line] = set()
+        """let in, or about to be"""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room, self._places, self._empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._room.set()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket from handshake to end (an ASGI app)."""
+    # ---- accepting
+
+    @asynccontextmanager
+    async def receiving(self, listen: Callable[[], socket.socket], *, shared: bool = False) -> AsyncIterator[int]:
+        """Accept connections while inside; gives the port. Leaving gives them LAST_WORD_S to end. `shared`: others
+        listen there too, and a full hub steps aside, because the kernel would go on dealing it terminals."""
+        self._listener = listen()
+        work = self._accept(listen if shared else None)
+        jobs = [asyncio.create_task(job) for job in (work, self._hearts.keep())]
         try:
-            with self._room():
-                await Session(receive, send, await self._let_in(WebSocket(scope, receive, send)), self._terms).run()
+            yield int(self._listener.getsockname()[1])
+        finally:
+            for job in (*jobs, *self._tasks):
+                job.cancel()
+            await asyncio.gather(*jobs, *self._tasks, return_exceptions=True)
+            self._listener.close()
+            await self._until_empty()
+
+    async def _accept(self, listen_again: Callable[[], socket.socket] | None) -> None:
+        """One at a time, the next when the last one is set up: between two of them the event loop gives every other
+        connection its turn, so a storm is paced by what this process can do, and waits in the kernel's queue."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._room.wait()
+            try:
+                if listen_again is not None and len(self._lines) >= self._limit:
+                    await self._step_aside()
+                if listen_again is not None and self._listener.fileno() < 0:
+                    self._listener = listen_again()
+                accepted, _ = await loop.sock_accept(self._listener)
+                await loop.connect_accepted_socket(partial(Line, self), accepted)
+            except OSError as error:
+                log.warning("no connection accepted", reason=str(error))
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+
+    async def _step_aside(self) -> None:
+        """Until some places are free."""
+        self._listener.close()
+        log.info("full, and not listening", terminals=len(self._inside))
+        self._places.clear()
+        await self._places.wait()
+
+    def came(self, line: Line) -> None:
+        """A connection stands."""
+        self._lines.add(line)
+        self._look_for_room()
+
+    def _look_for_room(self) -> None:
+        if len(self._lines) - len(self._inside) < MOST_STRANGERS:
+            self._room.set()
+        else:
+            self._room.clear()
+        if len(self._lines) <= self._limit - max(1, self._limit // 50):
+            self._places.set()
+
+    async def _until_empty(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                while self._lines:
+                    self._empty.clear()
+                    for line in self._lines - self._inside:
+                        line.abort()
+                    await self._empty.wait()
+        for line in self._lines:
+            line.abort()
+
+    def left(self, line: Line) -> None:
+        """A connection is over."""
+        self._lines.discard(line)
+        self._inside.discard(line)
+        self._hearts.drop(line)
+        self._look_for_room()
+        if not self._lines:
+            self._empty.set()
+
+    # ---- answering
+
+    def asked(self, line: Line, head: bytes) -> None:
+        """A whole request."""
+        try:
+            request = Asked(head)
+        except BadRequest as error:
+            return line.say(answer(error.status, _explained(str(error)), CLOSING), last=True)
+        if request.path != "/terminal":
+            return self._spawn(self._tell_health(line, request))
+        if not request.wants_websocket:
+            explained = _explained("this is a WebSocket: see docs/terminals.md", challenge=self._desk.challenge())
+            last = request.has("connection", "close")
+            headers = {"Upgrade": "websocket", "Connection": "close" if last else "keep-alive"}
+            return line.say(answer(426, explained, headers), last=last)
+        return self._spawn(self._let_in(line, request))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_health(self, line: Line, request: Asked) -> None:
+        status, body = await self._health.answer(request.path)
+        line.say(answer(status, body, CLOSING), last=True)
+
+    async def _let_in(self, line: Line, request: Asked) -> None:
+        if not line.is_open:
+            return
+        try:
+            if len(self._inside) >= self._limit:
+                raise Unavailable("连接数已满，请稍后再试", "this hub is full, please try again")
+            self._inside.add(line)
+            self._look_for_room()
+            switched = request.switching()
+            device = await self._check(request)
+        except BadRequest as error:
+            self._told("refused")
+            self._refuse(line, answer(error.status, _explained(str(error)), CLOSING))
         except RollcallError as error:
             self._told("refused" if isinstance(error, NotAllowed) else "unavailable")
-            await WebSocket(scope, receive, send).send_denial_response(denial(error))
-            await _until_gone(receive)
-
-    async def _let_in(self, socket: WebSocket) -> Device:
-        if answered := challenge_answer(socket):
-            device = await self._desk.admit(*answered)
+            self._refuse(line, denial(error))
         else:
-            device = await self._desk.check(CheckToken(token=bearer(socket), spend=True))
-        self._told("admitted")
-        await socket.accept()
-        socket.scope["headers"].clear()  # 1 KiB that would be kept as long as the connection stands
-        return device
+            self._told("admitted")
+            if line.is_open:
+                self._hearts.add(line)
+                line.upgrade(switched, Session(line, device, self._terms))
 
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        if self._inside >= self._limit:
-            raise Unavailable("连接数已满，请稍后再试", "this hub is full, please try again")
-        self._inside += 1
-        try:
-            yield
-        finally:
-            self._inside -= 1
+    def _refuse(self, line: Line, words: bytes) -> None:
+        self._inside.discard(line)
+        line.say(words, last=True)
+
+    async def _check(self, request: Asked) -> Device:
+        if answered := challenge_answer(request):
+            return await self._desk.admit(*answered)
+        return await self._desk.check(CheckToken(token=bearer(request), spend=True))
 
 
-async def _until_gone(receive: Receive) -> None:
-    """uvicorn 0.54 logs an answer without an upgrade as an error if the app returns before the connection is gone,
-    which is the third message: connect, the end of the answer, the end of the connection."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GONE_S):
-            for _ in range(3):
-                await receive()
-
-
-def bearer(socket: WebSocket) -> str:
+def bearer(request: Asked) -> str:
     """The token: of the Authorization header, else of the query, which more logs see. Cut to what a token may be."""
-    scheme, _, credentials = socket.headers.get("authorization", "").partition(" ")
-    token = credentials.strip() if scheme.lower() == "bearer" else socket.query_params.get("token", "")
-    return token[:64]
+    scheme, _, credentials = request.header("authorization").partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()[:64]
+    return next(iter(parse_qs(request.query).get("token", ())), "")[:64]
 
 
-def challenge_answer(socket: WebSocket) -> tuple[str, str, str] | None:
+def challenge_answer(request: Asked) -> tuple[str, str, str] | None:
     """(challenge, answer, serial number) of `Authorization: Rollcall CHALLENGE:ANSWER:SN`, each cut to what it may be;
     None if the header is of another kind."""
-    scheme, _, credentials = socket.headers.get("authorization", "").partition(" ")
+    scheme, _, credentials = request.header("authorization").partition(" ")
     if scheme.lower() != "rollcall":
         return None
     challenge, _, rest = credentials.strip().partition(":")
-    answer, _, sn = rest.partition(":")
-    return challenge[:128], answer[:128], sn[:64]
+    answered, _, sn = rest.partition(":")
+    return challenge[:128], answered[:128], sn[:64]
 
 
-def denial(error: RollcallError) -> Response:
+def denial(error: RollcallError) -> bytes:
     """401 for a token that does not count, 503 when another try may succeed."""
     refused = isinstance(error, NotAllowed)
     number = error.number or int(DeviceCode.PERMISSION_DENIED if refused else DeviceCode.UNKNOWN_ERROR)
-    body = {"flag": "terminal", "code": number, "message": error.en, "zh": error.zh}
-    headers = {"www-authenticate": "Bearer"} if refused else {"retry-after": "5"}
-    return JSONResponse(body, 401 if refused else 503, headers)
+    body = json.dumps({"flag": "terminal", "code": number, "message": error.en, "zh": error.zh}, ensure_ascii=False)
+    if refused:
+        return answer(401, body.encode(), CLOSING | {"WWW-Authenticate": "Bearer"})
+    return answer(503, body.encode(), CLOSING | {"Retry-After": "5"})
 
 
-def hub_app(health: Health, door: Door, challenge: Callable[[], str]) -> ASGIApp:
-    """The ASGI app. Terminals do not pass through Starlette, whose layers would take 3 KiB of each connection."""
-
-    async def answer_health(request: Request) -> Response:
-        status, body = await health.answer(request.url.path)
-        return Response(body, status, {"cache-control": "no-store"}, "application/json")
-
-    async def explain(request: Request) -> Response:
-        body = {"error": "this is a WebSocket: see docs/terminals.md", "challenge": challenge()}
-        return JSONResponse(body, 426, {"upgrade": "websocket", "cache-control": "no-store"})
-
-    pages = Starlette(
-        routes=[
-            Route("/terminal", explain),
-            Route("/healthz", answer_health),
-            Route("/readyz", answer_health),
-        ]
-    )
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        at_the_door = scope["type"] == "websocket" and scope["path"] == "/terminal"
-        await (door if at_the_door else pages)(scope, receive, send)
-
-    return app
+def _explained(error: str, **more: str) -> bytes:
+    return json.dumps({"error": error, **more}).encode()

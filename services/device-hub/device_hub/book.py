@@ -1,6 +1,7 @@
 """The hub's copy of the devices, and who may have a token. Pure."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device, DeviceState
@@ -30,6 +31,11 @@ class Book:
         known = self._by_id.get(device_id)
         return known is not None and known.authorised
 
+    def config_revision(self, device_id: int) -> int | None:
+        """None for a device that is not known."""
+        known = self._by_id.get(device_id)
+        return None if known is None else known.config_revision
+
     def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """Those that bear this name or this serial number: none, one or two."""
         found = (self._by_name.get(name), self._by_sn.get(sn))
@@ -46,6 +52,14 @@ class Book:
             return
         self.drop(known.device_id)
         self._by_id[known.device_id] = self._by_name[known.name] = self._by_sn[known.sn] = known
+
+    def configure(self, device_id: int, revision: int, config: str) -> bool:
+        """Another configuration (JSON) for a device; False if it is not known, or in a newer one already."""
+        known = self._by_id.get(device_id)
+        if known is None or known.config_revision >= revision:
+            return False
+        self.put(replace(known, config_revision=revision, config=config))
+        return True
 
     def drop(self, device_id: int) -> None:
         """Forget a device, if it is known."""

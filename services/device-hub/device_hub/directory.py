@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from sys import intern
 from typing import Final
 
 import structlog
@@ -10,7 +11,7 @@ import structlog
 from device_hub.book import Book
 from shared.bus import Bus
 from shared.contracts.base import ContractError
-from shared.contracts.devices import Device, DeviceChange, DeviceChanged
+from shared.contracts.devices import Device, DeviceChange, DeviceChanged, DevicesConfigured
 from shared.contracts.hubs import AnnounceDevice, FindHubDevices, GetDevicesMark, HubDevice, ListHubDevices
 from shared.errors import Failed, RollcallError, Unavailable
 
@@ -71,6 +72,10 @@ class Directory:
     def is_authorised(self, device_id: int) -> bool:
         """What the copy says, now."""
         return self._book.is_authorised(device_id)
+
+    def config_revision(self, device_id: int) -> int | None:
+        """The revision of its configuration that the copy knows."""
+        return self._book.config_revision(device_id)
 
     async def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """The devices that bear this name or serial number. Only an exact, authorised match is taken from the copy
@@ -215,6 +220,15 @@ class Directory:
         except Failed:
             self._touched.discard(event.device_id)
             self._stale.set()
+
+    def configured(self, event: DevicesConfigured) -> dict[int, int]:
+        """evt.device.configured: it says everything. Those to whom it was news, with their revision."""
+        self._changes += 1
+        config = intern(event.config.model_dump_json())
+        pairs = zip(event.ids, event.revisions, strict=True)
+        news = {key: revision for key, revision in pairs if self._book.configure(key, revision, config)}
+        self._touched.update(news)
+        return news
 
     async def _look_again(self, device_id: int) -> None:
         """Ask for one device."""

@@ -5,16 +5,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
-import structlog
-
+from device_hub.comings import Comings
 from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
 from shared.bus.terminals import offline
 from shared.contracts.base import now
-from shared.contracts.devices import Device
+from shared.contracts.devices import DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
-
-log = structlog.get_logger("hub")
 
 Moved = Callable[[Session, bool], None]
 """Told that a device's session is now this one (True), or that this one was its last (False)."""
@@ -27,6 +24,7 @@ class Hub:
         self._moved, self._may_stay = moved, may_stay
         self._sessions: dict[int, Session] = {}
         self._emptied = asyncio.Event()
+        self._log = Comings()
         self.dropped = 0
         """news that was dropped since the start, because terminals did not read"""
 
@@ -42,7 +40,7 @@ class Hub:
         self._sessions[device_id] = session
         if earlier is not None:
             earlier.finish(Reason.REPLACED)
-        log.info("terminal connected", device=device_id, replaced=earlier is not None)
+        self._log.tell("terminal connected", device=device_id, replaced=earlier is not None)
         return self._moved(session, True)
 
     def closed(self, session: Session) -> None:
@@ -52,7 +50,8 @@ class Hub:
             del self._sessions[device_id]
             if not self._sessions:
                 self._emptied.set()
-            log.info("terminal gone", device=device_id, after_s=round((now() - session.since) / timedelta(seconds=1)))
+            after_s = round((now() - session.since) / timedelta(seconds=1))
+            self._log.tell("terminal gone", device=device_id, after_s=after_s)
             self._moved(session, False)
 
     def push(self, push: TerminalPush) -> bool:
@@ -71,22 +70,24 @@ class Hub:
             raise offline()
         return asyncio.shield(session.order(asked))
 
+    def takes(self, device_id: int, revision: int | None) -> bool:
+        """Whether this revision of its configuration would be news to a terminal that is here."""
+        session = self._sessions.get(device_id)
+        return session is not None and session.config_revision != revision
+
     def waiting(self) -> int:
         """Messages in all outboxes."""
         return sum(session.waiting for session in self._sessions.values())
-
-    def holds(self, device_id: int) -> bool:
-        return device_id in self._sessions
 
     def devices(self) -> tuple[int, ...]:
         """Who is connected, by id."""
         return tuple(self._sessions)
 
-    def configure(self, device: Device) -> None:
+    def configure(self, device_id: int, revision: int, config: DeviceConfig) -> None:
         """Tell a connected terminal what the office wishes of it now, if that is news to it."""
-        session = self._sessions.get(device.device_id)
+        session = self._sessions.get(device_id)
         if session is not None:
-            session.configure(device)
+            session.configure(revision, config)
 
     def revoke(self, device_id: int) -> None:
         """Cut a device that is no longer authorised."""

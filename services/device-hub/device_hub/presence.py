@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 import math
 import time
+from collections.abc import Collection
 from datetime import datetime
+from itertools import islice
 
 import structlog
 from nats.errors import Error as NatsError
@@ -23,7 +25,12 @@ from shared.contracts.hubs import HubLease, Presence
 from shared.errors import Unavailable
 
 BATCH = 64
-"""keys in work at once, all different"""
+"""keys looked up or deleted at once, all different"""
+PUTS = 256
+"""entries written at once. The broker is asked for one answer, to the last: it takes what one connection says in its
+order, and an answer to each would cost ten times as much as the entry"""
+FORMER, FORMER_PAUSE_S = 16, 0.25
+"""keys of a former life that are looked at together, and the pause before: 1 % of a core"""
 RETRY_S = 0.5
 
 WRONG_LAST_SEQUENCE = 10_071
@@ -39,9 +46,12 @@ class PresenceKeeper:
 
     def __init__(self, bus: Bus, hub_id: str) -> None:
         self._bus, self._hub_id = bus, hub_id
-        self._wanted: dict[int, Presence] = {}
+        self._wanted: dict[int, tuple[str, datetime]] = {}
+        """session and since when"""
         self._unsaid: dict[int, bool] = {}
-        self._revisions: dict[int, int] = {}
+        """whether it is news of this hub's, or to be compared with what is there"""
+        self._former: list[int] = []
+        """keys that may be of a former life of this hub"""
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,7 +61,7 @@ class PresenceKeeper:
 
     def connected(self, device_id: int, session_id: str, since: datetime) -> None:
         """The terminal is here: from now on its entry names this hub."""
-        self._wanted[device_id] = Presence(hub=self._hub_id, session=session_id, since=since)
+        self._wanted[device_id] = session_id, since
         self._note(device_id, fresh=True)
 
     def gone(self, device_id: int) -> None:
@@ -65,7 +75,6 @@ class PresenceKeeper:
 
     async def repeat(self) -> None:
         """Check all entries again: the broker was away, perhaps its memory is empty."""
-        self._revisions.clear()
         for device_id in self._wanted:
             self._note(device_id, fresh=False)
 
@@ -87,61 +96,92 @@ class PresenceKeeper:
         """Bring the bucket up to date for as long as this runs."""
         bucket = await self._bus.js.key_value(PRESENCE)
         with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
-            await self._review_former_life()
+            await self._find_former_life()
         while True:
-            await self._work.wait()
-            if self._bus.is_connected and await self._say_some(bucket):
-                continue
-            await asyncio.sleep(RETRY_S)
+            if self._former and not self._unsaid:
+                await self._review_former_life()
+            else:
+                await self._work.wait()
+            if self._unsaid and not (self._bus.is_connected and await self._say_some(bucket)):
+                await asyncio.sleep(RETRY_S)
 
     async def _say_some(self, bucket: KeyValue) -> bool:
         """One batch; False if the broker did not take all of it."""
-        batch = {device_id: self._unsaid.pop(device_id) for device_id in list(self._unsaid)[:BATCH]}
-        said = await asyncio.gather(*(self._say(bucket, *each) for each in batch.items()))
-        for (device_id, fresh), done in zip(batch.items(), said, strict=True):
-            if not done:
-                self._note(device_id, fresh=fresh)
+        batch = dict(islice(self._unsaid.items(), PUTS))
+        puts = {key: fresh for key, fresh in batch.items() if fresh and key in self._wanted}
+        others = dict(islice(((key, fresh) for key, fresh in batch.items() if key not in puts), BATCH))
+        for device_id in (*puts, *others):
+            del self._unsaid[device_id]
+        done = dict.fromkeys(puts, await self._put_all(bucket, puts))
+        said = await asyncio.gather(*(self._say(bucket, *each) for each in others.items()))
+        done |= zip(others, said, strict=True)
+        for device_id in (key for key, well in done.items() if not well):
+            self._note(device_id, fresh=batch[device_id])
         if not self._unsaid:
             self._work.clear()
             self._idle.set()
-        return all(said)
+        return all(done.values())
+
+    async def _put_all(self, bucket: KeyValue, device_ids: Collection[int]) -> bool:
+        """New entries; False if the broker may not have taken all of them."""
+        try:
+            last: tuple[int, Presence] | None = None
+            for device_id in device_ids:
+                if (entry := self._presence(device_id)) is None:  # it left while the others were told
+                    continue
+                if last is not None:
+                    await self._bus.publish(f"$KV.{PRESENCE}.{last[0]}", last[1])
+                last = device_id, entry
+            if last is not None:
+                await bucket.put(str(last[0]), last[1].encode())
+        except BROKER_TROUBLE as error:
+            log.warning("presence not said", terminals=len(device_ids), reason=repr(error))
+            return False
+        return True
+
+    def _presence(self, device_id: int) -> Presence | None:
+        wanted = self._wanted.get(device_id)
+        return None if wanted is None else Presence(hub=self._hub_id, session=wanted[0], since=wanted[1])
 
     async def _say(self, bucket: KeyValue, device_id: int, fresh: bool) -> bool:
-        wanted, revision = self._wanted.get(device_id), self._revisions.pop(device_id, 0)
+        wanted = self._presence(device_id)
         try:
             if wanted is None:
-                await self._remove(bucket, device_id, revision)
+                await self._remove(bucket, device_id)
             elif fresh or not _is_newer(await _entry(bucket, device_id), wanted):
-                self._revisions[device_id] = await bucket.put(str(device_id), wanted.encode())
+                await bucket.put(str(device_id), wanted.encode())
         except BROKER_TROUBLE as error:
             log.warning("presence not said", device=device_id, reason=repr(error))
             return False
         return True
 
-    async def _remove(self, bucket: KeyValue, device_id: int, revision: int) -> None:
-        """Delete the entry if it is this hub's. The revision that was put says so; where it is not known (the put
-        was not answered, the broker restarted), the entry itself does."""
-        if not revision:
-            entry = await _entry(bucket, device_id)
-            revision = entry.revision or 0 if entry is not None and self._is_ours(entry) else 0
-        if not revision:
+    async def _remove(self, bucket: KeyValue, device_id: int) -> None:
+        """Delete the entry if it is this hub's."""
+        entry = await _entry(bucket, device_id)
+        if entry is None or not self._is_ours(entry):
             return
         try:
-            await bucket.delete(str(device_id), last=revision)
+            await bucket.delete(str(device_id), last=entry.revision)
         except BadRequestError as error:
             if error.err_code != WRONG_LAST_SEQUENCE:
                 raise
             # Another hub has written it since: the terminal is there now.
 
-    async def _review_former_life(self) -> None:
+    async def _find_former_life(self) -> None:
         """A hub that was killed left its entries behind; if it comes back under the same id, nobody else would
-        know that they are void. So every key is looked at once; those of other hubs are left alone."""
+        know that they are void. So every key is looked at once; those of other hubs are left alone. There is no hurry:
+        whom such an entry leads here is told that the terminal is offline."""
         prefix = f"$KV.{PRESENCE}."
         info = await self._bus.js.stream_info(f"KV_{PRESENCE}", subjects_filter=f"{prefix}>")
-        for subject in info.state.subjects or ():
-            key = subject.removeprefix(prefix)
-            if key.isdigit() and int(key) not in self._wanted:
-                self._note(int(key), fresh=True)
+        keys = (subject.removeprefix(prefix) for subject in info.state.subjects or ())
+        self._former.extend(int(key) for key in keys if key.isdigit())
+
+    async def _review_former_life(self) -> None:
+        """A few keys, now and then, while there is nothing else to say: the fleet comes back just then."""
+        await asyncio.sleep(FORMER_PAUSE_S)
+        for _ in range(min(FORMER, len(self._former))):
+            if (device_id := self._former.pop()) not in self._wanted:
+                self._note(device_id, fresh=True)
 
     def _is_ours(self, entry: KeyValue.Entry) -> bool:
         presence = _read(entry)

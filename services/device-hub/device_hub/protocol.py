@@ -264,7 +264,7 @@ class Conversation:
     def receive(self, text: str | None, now: float) -> Incoming:
         """The message, and the step it makes; `now` is any clock in seconds. Raises Violation, which ends it."""
         try:
-            self._count(now)
+            self.count(now)
             message = parse(text)
             self._step(message)
         except Violation:
@@ -272,7 +272,8 @@ class Conversation:
             raise
         return message
 
-    def _count(self, now: float) -> None:
+    def count(self, now: float) -> None:
+        """One more frame of any kind. Raises Violation when there are too many."""
         if int(now) != self._second:
             self._second, self._frames = int(now), 0
         self._frames += 1

@@ -4,24 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from nats.aio.msg import Msg
 
-from device_hub.app import Door, hub_app
+from device_hub.app import Door
 from device_hub.commands import OrderDesk, TokenDesk
 from device_hub.deeds import Deeds
 from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.metrics import Tally, watch_hub
 from device_hub.presence import Lease, PresenceKeeper
-from device_hub.protocol import MAX_FRAME
 from device_hub.seen import Seen
 from device_hub.session import Session, Terms
 from device_hub.settings import HubSettings
 from device_hub.spent import SpentTokens
 from shared.admin import serve_admin
 from shared.bus import Bus, connect
-from shared.contracts.devices import DeviceChange, DeviceChanged
+from shared.contracts.devices import DeviceChange, DeviceChanged, DevicesConfigured
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -33,17 +33,16 @@ from shared.contracts.terminals import (
 )
 from shared.health import Health
 from shared.metrics import Metrics
-from shared.runtime import background, serve_http
+from shared.runtime import background, listen
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-LINE_S = 30
-"""how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
-PATIENCE = 1.5
-"""heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
+BACKLOG = 4_096
+"""connections that wait in the kernel's queue to be accepted: as many as Linux allows if not told otherwise"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
-LOOK_AT_ONCE = 500
+LOOK_AT_ONCE = 100
+"""terminals that are told of their configuration before others have their turn"""
 MOST_ORDERS = 4_096
 """orders in work in this hub; more wait their turn"""
 LAST_PRESENCE_S = 2.0
@@ -81,24 +80,13 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         bus.on_reconnect(directory.refresh)
         terms = Terms(hub.opened, hub.closed, seen.note, settings.heartbeat_s, tally.sent)
         health = _health(bus, directory, lease)
-        door = Door(desk, terms, settings.max_terminals, tally.handshake)
-        app = hub_app(health, door, desk.challenge)
+        door = Door(desk, terms, settings.max_terminals, health, tally.handshake)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
         async with background(*jobs, deeds.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
-            async with serve_http(
-                app,
-                settings.host,
-                settings.port,
-                share_port=settings.share_port,
-                websockets=True,
-                timeout_keep_alive=LINE_S,
-                ws_max_size=MAX_FRAME,
-                ws_ping_interval=settings.heartbeat_s,
-                ws_ping_timeout=PATIENCE * settings.heartbeat_s,
-                proxy_headers=False,  # nobody asks where a terminal calls from
-            ) as port:
+            listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
+            async with door.receiving(listening, shared=settings.share_port) as port:
                 health.add("web")
                 try:
                     yield Running(port, hub)
@@ -131,11 +119,19 @@ async def _listen(bus: Bus, hub: Hub, directory: Directory, desk: TokenDesk) -> 
         if event.change is DeviceChange.EDITED:
             await _configure(hub, directory, event.device_id)
 
+    async def configured(event: DevicesConfigured, _: str) -> None:
+        """Many at a time: paced, so that other terminals have their turns."""
+        for number, (device_id, revision) in enumerate(directory.configured(event).items()):
+            if number % LOOK_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            hub.configure(device_id, revision, event.config)
+
     await bus.serve(IssueToken, desk.issue)
     await bus.serve(CheckToken, desk.check)
     await bus.serve(CheckSerial, desk.check_serial)
     await bus.serve(CheckDevice, desk.check_device)
     await bus.follow(DeviceChanged.subject, DeviceChanged, changed)
+    await bus.follow(DevicesConfigured.subject, DevicesConfigured, configured)
 
 
 async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk, tally: Tally) -> None:
@@ -150,8 +146,9 @@ async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk, tally: 
 
 
 async def _configure(hub: Hub, directory: Directory, device_id: int) -> None:
-    if hub.holds(device_id) and (device := await directory.by_id(device_id)) is not None:
-        hub.configure(device)
+    revision = directory.config_revision(device_id)
+    if hub.takes(device_id, revision) and (device := await directory.by_id(device_id)) is not None:
+        hub.configure(device_id, device.config_revision, device.config)
 
 
 async def _look_over(hub: Hub, directory: Directory) -> None:

@@ -1,14 +1,14 @@
-"""One terminal's connection: a reader, at most one writer, one deadline, and the orders that are out."""
+"""One terminal's talk with the hub: what it says, what waits for it, one deadline, and the orders that are out."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sys import intern
+from typing import Protocol
 
 import structlog
-from starlette.types import Receive, Send
 
 from device_hub.outbox import RULES, Kind, Outbox
 from device_hub.protocol import (
@@ -30,7 +30,7 @@ from device_hub.protocol import (
     command_text,
 )
 from shared.contracts.base import new_id, now
-from shared.contracts.devices import Device
+from shared.contracts.devices import Device, DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.metrics import nobody_counts
@@ -63,55 +63,80 @@ class Terms:
     """told how long what waited took to go out, in seconds"""
 
 
+class Wire(Protocol):
+    """The connection below a session."""
+
+    @property
+    def clogged(self) -> bool:
+        """Whether it takes no more just now; it calls `flush` when it does."""
+
+    def send(self, text: str) -> None:
+        """Write a text message."""
+
+    def close(self, code: int) -> None:
+        """Write a close frame and end, within `LAST_WORD_S`."""
+
+    def end_within(self, seconds: float) -> None:
+        """Cut it then, if it has not ended."""
+
+
 class Session:
-    """A connected terminal. `run` reads; the writer exists only while something waits, so that an idle terminal
-    costs no second task; the one deadline is hello's, and `finish` sets it to now. Dead terminals are closed by the
-    server's WebSocket pings, which cost no JSON and wake nobody here."""
+    """A connected terminal. Nothing here waits, so it costs no task: the wire calls `hear`, `flush` and `lost`. Dead
+    terminals are found by the wire's pings."""
 
     __slots__ = (
-        "_config_revision",
         "_conversation",
-        "_deadline",
         "_device",
+        "_gone",
         "_orders",
         "_outbox",
-        "_receive_event",
-        "_send_event",
         "_terms",
-        "_writer",
+        "_timer",
+        "_waits_since",
+        "_wire",
         "agent",
         "clock_offset_ms",
+        "config_revision",
         "config_taken",
         "device_id",
         "session_id",
         "since",
     )
 
-    def __init__(self, receive: Receive, send: Send, device: Device, terms: Terms) -> None:
-        """`receive` and `send` of an accepted WebSocket (ASGI)."""
+    def __init__(self, wire: Wire, device: Device, terms: Terms) -> None:
+        """From now on the terminal has HELLO_S to say hello."""
         self.device_id = device.device_id
         self.session_id: str = new_id()
         self.since: datetime = now()
         self.agent = ""
         self.clock_offset_ms: int | None = None
         self.config_taken: int | None = None
-        self._config_revision = device.config_revision
+        self.config_revision = device.config_revision
         self._device: Device | None = device
         """until it is welcomed: two kilobytes"""
-        self._receive_event, self._send_event, self._terms = receive, send, terms
+        self._wire, self._terms = wire, terms
         self._conversation, self._outbox = Conversation(), Outbox()
-        self._deadline: asyncio.Timeout | None = None
-        self._writer: asyncio.Task[None] | None = None
+        self._waits_since = 0.0
+        """when the first message was put into the empty outbox; 0 while it is empty"""
+        self._gone = False
+        self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(
+            HELLO_S, self.finish, Reason.SILENT
+        )
+        """until hello"""
         self._orders: dict[str, asyncio.Future[OrderOutcome]] = {}
 
-    async def run(self) -> None:
-        """Serve the WebSocket until either side ends it."""
-        try:
-            await self._read_in_time()
-        finally:
+    def lost(self) -> None:
+        """The connection is over, or as good as over; a second time changes nothing."""
+        if not self._gone:
+            self._gone = True
+            self._calm()
             self._terms.closed(self)
             self._give_orders_up()
-            await self._end_writer()
+
+    def _calm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
 
     @property
     def waiting(self) -> int:
@@ -127,11 +152,11 @@ class Session:
         """Put news into the outbox."""
         self._send(Kind.NEWS, text)
 
-    def configure(self, device: Device) -> None:
-        """What the office says of the device now; the terminal hears of it if that is another configuration."""
-        if device.config_revision != self._config_revision:
-            self._config_revision = device.config_revision
-            self._send(Kind.CONFIG, Config(revision=device.config_revision, config=device.config).text())
+    def configure(self, revision: int, config: DeviceConfig) -> None:
+        """What the office wishes now; the terminal hears of it if that is another revision than it heard of last."""
+        if revision != self.config_revision:
+            self.config_revision = revision
+            self._send(Kind.CONFIG, Config(revision=revision, config=config).text())
 
     def finish(self, reason: Reason) -> None:
         """Say bye and end, within LAST_WORD_S, whether the terminal listens or not."""
@@ -166,23 +191,10 @@ class Session:
 
     # ---- reading
 
-    async def _read_in_time(self) -> None:
-        try:
-            async with asyncio.timeout(HELLO_S) as self._deadline:
-                await self._read()
-        except TimeoutError:
-            self._deadline = None  # it is over, and cannot be brought forward any more
-            self.finish(Reason.SILENT)
-        self._deadline = None
-
-    async def _read(self) -> None:
-        while not self._outbox.closing:
-            message = await self._receive_event()
-            if message["type"] == "websocket.disconnect":
-                return
-            self._hear(message.get("text"))
-
-    def _hear(self, text: str | None) -> None:
+    def hear(self, text: str | None) -> None:
+        """A message from the terminal; None: a binary one."""
+        if self._outbox.closing:
+            return None
         clock = asyncio.get_running_loop().time()
         try:
             message = self._conversation.receive(text, clock)
@@ -191,17 +203,23 @@ class Session:
             return self._end(broken.frame.text(), broken.close)
         return self._answer(message)
 
+    def poked(self) -> None:
+        """A WebSocket ping or pong: it says nothing, but a flood of them is a flood."""
+        try:
+            self._conversation.count(asyncio.get_running_loop().time())
+        except Violation as broken:
+            self._end(broken.frame.text(), broken.close)
+
     def _answer(self, message: Incoming) -> None:
         match message:
             case Hello(agent=agent):
-                if self._deadline is not None:
-                    self._deadline.reschedule(None)
-                self.agent = agent
+                self._calm()
+                self.agent = intern(agent)
                 self._compare_clocks(message.time)
+                self._terms.opened(self)  # first: a terminal that was revoked meanwhile is not welcomed
                 if self._device is not None:
                     self._send(Kind.WELCOME, self._welcome(self._device))
                     self._device = None
-                self._terms.opened(self)
             case Ping():
                 self._send(Kind.PONG, Pong(id=message.id, time=now()).text())
                 if self._compare_clocks(message.time):
@@ -246,40 +264,26 @@ class Session:
 
     # ---- writing
 
+    def flush(self) -> None:
+        """Write what waits for as long as the wire takes it."""
+        while not self._wire.clogged and (text := self._outbox.take()) is not None:
+            self._wire.send(text)
+        if self._waits_since and not self._outbox:
+            self._terms.sent(time.perf_counter() - self._waits_since)
+            self._waits_since = 0.0
+        if not self._wire.clogged and (code := self._outbox.take_close()) is not None:
+            self._wire.close(code)
+
     def _send(self, kind: Kind, text: str, name: str = "") -> None:
+        self._waits_since = self._waits_since or time.perf_counter()
         self._outbox.put(kind, text, name)
-        self._kick()
+        self.flush()
 
     def _end(self, text: str | None, close: Close) -> None:
         self._outbox.last(text, close)
-        self._give_orders_up()
-        self._kick()
-        if self._deadline is not None:
-            # Wakes the reader, which may wait for a frame that never comes.
-            self._deadline.reschedule(asyncio.get_running_loop().time())
-
-    def _kick(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write(time.perf_counter()))
-
-    async def _write(self, began: float) -> None:
-        # The connection is gone (OSError), or uvicorn 0.54 has just closed it because a ping was not answered
-        # (RuntimeError): the reader learns of it too, and ends the session.
-        with contextlib.suppress(OSError, RuntimeError):
-            while (text := self._outbox.take()) is not None:
-                await self._send_event({"type": "websocket.send", "text": text})
-            self._terms.sent(time.perf_counter() - began)
-            if (code := self._outbox.take_close()) is not None:
-                await self._send_event({"type": "websocket.close", "code": int(code), "reason": ""})
-
-    async def _end_writer(self) -> None:
-        """Let the last word out, if there is one and the terminal takes it."""
-        if self._writer is None:
-            return
-        await asyncio.wait((self._writer,), timeout=LAST_WORD_S if self._outbox.closing else 0)
-        self._writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._writer
+        self._wire.end_within(LAST_WORD_S)
+        self.flush()
+        self.lost()
 
 
 def _give_up(outcome: asyncio.Future[OrderOutcome], error: RollcallError) -> None:

@@ -31,6 +31,7 @@ from shared.contracts.devices import (
     AddDevice,
     AddDevices,
     AuthoriseDevice,
+    ConfigureDevices,
     Device,
     DeviceList,
     DeviceLog,
@@ -282,6 +283,7 @@ class Devices:
             AddDevice: self.add,
             AddDevices: self.add_many,
             RemoveDevices: self.remove_many,
+            ConfigureDevices: self.configure_many,
             GetDevicesMark: self.mark,
             AnnounceDevice: self.announce,
             AuthoriseDevice: self.authorise,
@@ -307,6 +309,9 @@ class Devices:
 
     async def remove_many(self, asked: RemoveDevices) -> Done:
         return await self._database.write(lambda session: devices.remove_many(session, asked))
+
+    async def configure_many(self, asked: ConfigureDevices) -> Done:
+        return await self._database.write(lambda session: devices.configure_many(session, asked))
 
     async def mark(self, asked: GetDevicesMark) -> DevicesMark:
         return await self._database.read(devices.mark)

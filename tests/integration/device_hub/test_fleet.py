@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -14,14 +15,16 @@ from websockets.exceptions import InvalidStatus
 
 from device_hub.challenges import issue
 from shared.bus import Bus
+from shared.bus.terminals import order
 from shared.bus.topology import PRESENCE
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceState, Proof
+from shared.contracts.devices import DeviceConfig, DevicesConfigured, DeviceState, Proof
 from shared.contracts.hubs import Presence
-from shared.contracts.terminals import CheckDevice, IssueToken, TerminalPush
+from shared.contracts.terminals import CheckDevice, IssueToken, OpenDoor, TerminalOrder, TerminalPush
 from shared.errors import NotAllowed
 from shared.testing import eventually
-from terminal.fleet import SENT_AT, Fleet, Squad
+from terminal.fleet import Fleet, Squad
+from terminal.simulated import SENT_AT
 from tests.conftest import Broker, free_port
 from tests.integration.device_hub.conftest import SECRET as HUB_SECRET
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, greet
@@ -88,6 +91,29 @@ async def test_a_fleet_at_two_hubs_behind_one_address_survives_one(
         await eventually(lambda: _pushed(fleet), 5, "news arrived")
 
 
+async def test_a_full_hub_leaves_the_shared_address_to_the_others_until_it_has_room(
+    registry: Registry, start_hub: StartHub
+) -> None:
+    port, terminals = free_port(), enlist(registry, 60)
+    async with (
+        start_hub(instance="hub-a", port=port, share_port=True, max_terminals=10) as small,
+        start_hub(instance="hub-b", port=port, share_port=True) as large,
+    ):
+        squad = Squad(hub=f"ws://127.0.0.1:{port}", terminals=terminals[:50], ramp_s=0.5)
+        async with running_fleet(squad) as fleet:
+            await eventually(online(fleet, 50, 50), 20, "all are online")
+            assert (len(small.hub), len(large.hub)) == (10, 40)
+            assert fleet.tally.failed["HTTP 503"] <= 5  # those that were on their way
+        later = Squad(hub=f"ws://127.0.0.1:{port}", terminals=terminals[50:])
+
+        async def some_at_each() -> bool:
+            async with running_fleet(later) as fleet:
+                await eventually(online(fleet, 10, 10), 10, "ten are online")
+                return len(small.hub) > 0 and len(large.hub) > 0
+
+        await eventually(some_at_each, 20, "it listens again")
+
+
 async def _all_held(bus: Bus) -> bool:
     return len(await holders(bus)) == COUNT
 
@@ -115,6 +141,32 @@ async def test_a_fleets_hearts_beat(registry: Registry, start_hub: StartHub) -> 
 
             await eventually(lived, 10, "five lived for ten heartbeats")
             assert fleet.tally.dropped == 0
+
+
+async def test_a_fleet_obeys_and_takes_its_configuration_over(site: Site) -> None:
+    squad = Squad(hub=f"ws://127.0.0.1:{site.running.port}", terminals=enlist(site.registry, 5))
+    async with running_fleet(squad) as fleet:
+        await eventually(online(fleet, 5, 5), 10, "five are online")
+        await eventually(lambda: _present(site, FIRST), 5, "everybody knows of it")
+        asked = TerminalOrder(device_id=FIRST, order=OpenDoor(), by="test")
+        assert (await order(site.gateway, asked)).ok
+        ids = tuple(range(FIRST, FIRST + 5))
+        began = time.monotonic()
+        await site.registry.bus.record(
+            DevicesConfigured(ids=ids, revisions=(1,) * 5, config=DeviceConfig(volume=1), by="test")
+        )
+
+        async def all_taken() -> bool:
+            return fleet.tally.taken == 5
+
+        await eventually(all_taken, 5, "all have taken it over")
+        report = fleet.tally.report()
+    assert (report.obeyed, report.taken, report.dropped) == (1, 5, 0)
+    assert began < report.taken_at < time.monotonic()
+
+
+async def _present(site: Site, device_id: int) -> bool:
+    return await site.presence(device_id) is not None
 
 
 async def test_devices_in_bulk_are_read_together(site: Site) -> None:

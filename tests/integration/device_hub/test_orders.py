@@ -15,7 +15,7 @@ from device_hub.session import MAX_ORDERS
 from shared.bus.terminals import order
 from shared.bus.topology import LEASE_S
 from shared.contracts.base import now
-from shared.contracts.devices import Device, DeviceConfig
+from shared.contracts.devices import Device, DeviceConfig, DevicesConfigured
 from shared.contracts.hubs import Presence
 from shared.contracts.terminals import (
     MAX_SNAPSHOT,
@@ -283,6 +283,23 @@ async def test_a_change_of_the_name_alone_is_no_news_to_a_terminal(site: Site) -
         site.registry.put(1, place="一号楼", config_revision=1)
         await site.registry.announce(1, "edited")
         assert (await hear(socket))["revision"] == 1
+
+
+async def test_a_configuration_for_many_is_told_without_asking_the_registry(site: Site) -> None:
+    devices = site.registry.devices
+    async with site.terminal(devices[1]) as one, site.terminal(devices[2]) as two, site.terminal(devices[3]) as three:
+        before = site.registry.asked, site.registry.listed
+        event = DevicesConfigured(ids=(2, 1, 99), revisions=(7, 5, 1), config=DeviceConfig(volume=11), by="test")
+        await site.registry.bus.record(event)
+        frames = [await hear(one), await hear(two)]
+        assert [(frame["revision"], frame["config"]["volume"]) for frame in frames] == [(5, 11), (7, 11)]
+        await site.registry.bus.record(event.model_copy(update={"revisions": (6, 5, 1)}))  # late, and the same again
+        await site.registry.bus.record(event.model_copy(update={"ids": (3,), "revisions": (1,)}))
+        assert (await hear(three))["revision"] == 1
+        for socket in (one, two):
+            await socket.send('{"type":"ping"}')
+            assert (await hear(socket))["type"] == "pong"
+        assert (site.registry.asked, site.registry.listed) == before
 
 
 async def test_how_far_a_clock_is_off_is_told(site: Site) -> None:

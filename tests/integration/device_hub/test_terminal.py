@@ -23,7 +23,7 @@ from shared.bus.terminals import order
 from shared.bus.topology import RECOGNIZER_CONSUMER, TURNS
 from shared.contracts.attendance import AttendanceRecorded
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceConfig
+from shared.contracts.devices import DeviceConfig, DeviceState, Proof
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
 from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder
@@ -229,6 +229,35 @@ async def test_health_is_told_over_http(site: Site) -> None:
         assert (await http.get("/healthz")).status_code == 200
         await site.broker.start()
         await eventually(is_ready, 20)
+
+
+async def test_a_terminal_with_a_secret_needs_no_token_for_the_hub(site: Site, server: Server) -> None:
+    site.registry.put(7, proof=Proof.SECRET)
+    site.registry.secrets[7] = b"s" * 64
+    nobody = Server("http://127.0.0.1:9", server.hub)  # no gateway there
+    heard = list[Event]()
+    terminal = Terminal(Identity("门7", "SN7", "s" * 64), nobody, heard.append, dice=Random(1))
+    async with background(terminal.run()):
+        await eventually(lambda: _is_present(site, 7))
+    assert heard == [Online(Channel.HUB), Configured(0, DeviceConfig().model_dump(mode="json"))]
+
+
+async def test_a_terminal_that_the_hub_refuses_announces_itself_by_asking_for_a_token(
+    site: Site, server: Server
+) -> None:
+    heard = list[Event]()
+    terminal = Terminal(Identity("新门", "NEW", "s" * 64), server, heard.append, dice=Random(1))
+
+    async def is_told() -> bool:
+        return any(isinstance(e, Offline) and "9001" in e.reason and "office" in e.reason for e in heard)
+
+    async with background(terminal.run()):
+        await eventually(is_told)
+    assert [d.name for d in site.registry.devices.values() if d.state is DeviceState.PENDING] == ["新门"]
+
+
+async def _is_present(site: Site, device_id: int) -> bool:
+    return await site.presence(device_id) is not None
 
 
 async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site, server: Server) -> None:

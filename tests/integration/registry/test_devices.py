@@ -10,15 +10,18 @@ from registry.handlers import Devices
 from registry.store import devices as store
 from registry.store.database import Database
 from registry.tables import Audit, DeviceRow, Outbox
+from shared.contracts.base import now
 from shared.contracts.devices import (
     AddDevice,
     AddDevices,
     AuthoriseDevice,
+    ConfigureDevices,
     Device,
     DeviceChange,
     DeviceChanged,
     DeviceConfig,
     DeviceMode,
+    DevicesConfigured,
     DeviceState,
     EditDevice,
     FindDevice,
@@ -224,15 +227,41 @@ async def test_many_are_removed_at_once(devices: Devices) -> None:
     assert [d.name for d in (await devices.listed(ListDevices())).devices] == ["c"]
 
 
+async def test_many_are_configured_at_once_and_all_is_told(devices: Devices, database: Database) -> None:
+    issued = await devices.add_many(many(("a", "1"), ("b", "2"), ("c", "3")))
+    one, two, three = issued.ids
+    await devices.configure_many(ConfigureDevices(ids=(one,), config=DeviceConfig(volume=9), by="cli"))
+    wished = DeviceConfig(volume=11, greeting="早")
+    await devices.configure_many(ConfigureDevices(ids=(one, two, 2**40, 999), config=wished, by="cli"))
+    found = {d.device_id: d for d in (await devices.listed(ListDevices())).devices}
+    assert [(found[i].config, found[i].config_revision) for i in (one, two)] == [(wished, 2), (wished, 1)]
+    assert found[three].config_revision == 0
+    bodies = await database.read(
+        lambda s: s.scalars(select(Outbox.body).where(Outbox.subject == DevicesConfigured.subject))
+    )
+    event = [DevicesConfigured.decode(body) for body in bodies][-1]
+    assert (dict(zip(event.ids, event.revisions, strict=True)), event.config) == ({one: 2, two: 1}, wished)
+
+
+async def test_nobody_configured_is_no_news(devices: Devices, database: Database) -> None:
+    await devices.configure_many(ConfigureDevices(ids=(999,), config=DeviceConfig(), by="cli"))
+    assert list(await database.read(lambda s: s.scalars(select(Outbox.body)))) == []
+
+
 async def test_the_mark_moves_with_every_change(devices: Devices) -> None:
     marks = [(await devices.mark(GetDevicesMark())).mark]
     issued = await devices.add_many(many(("a", "1")))
     marks.append((await devices.mark(GetDevicesMark())).mark)
     await devices.suspend(SuspendDevice(device_id=issued.ids[0], by="office"))
     marks.append((await devices.mark(GetDevicesMark())).mark)
+    await devices.configure_many(ConfigureDevices(ids=issued.ids, config=DeviceConfig(volume=1), by="cli"))
+    marks.append((await devices.mark(GetDevicesMark())).mark)
     await devices.remove_many(RemoveDevices(ids=issued.ids, by="cli"))
     marks.append((await devices.mark(GetDevicesMark())).mark)
-    assert marks[0] < marks[1] < marks[2] < marks[3] == (await devices.mark(GetDevicesMark())).mark
+    assert marks == sorted(set(marks))
+    done = Deed(deed_id="o1", device_id=issued.ids[0], at=now(), by="office", action="open_door", done=True)
+    await devices.deeds_done(DeedsDone(deeds=(done,)))
+    assert (await devices.mark(GetDevicesMark())).mark == marks[-1]
 
 
 async def test_when_terminals_were_seen(devices: Devices, database: Database) -> None:

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from terminal.events import Rubbish
-from terminal.fleet import SAMPLES, Report, Tally, challenge_in, thinned
+from terminal.simulated import challenge_in
+from terminal.tally import SAMPLES, Report, Tally, thinned
 
 ANSWER = b'HTTP/1.1 426 Upgrade Required\r\nContent-Length: 20\r\n\r\n{"challenge":"abcd"}'
 

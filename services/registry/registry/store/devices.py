@@ -17,12 +17,14 @@ from shared.contracts.devices import (
     AddDevice,
     AddDevices,
     AuthoriseDevice,
+    ConfigureDevices,
     Device,
     DeviceChange,
     DeviceChanged,
     DeviceConfig,
     DeviceList,
     DeviceLog,
+    DevicesConfigured,
     DeviceState,
     EditDevice,
     FindDevice,
@@ -56,6 +58,9 @@ DEEDS = "deeds"
 ITSELF = "terminal"
 """who announces, in the log"""
 SECRET_BYTES = 32
+MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
+CHANGES = (*(f"device {change}" for change in DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
+"""actions in the audit after which a hub's copy is old"""
 
 
 async def add(session: AsyncSession, vault: Vault, asked: AddDevice) -> IssuedSecret:
@@ -92,12 +97,30 @@ async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
     return Done()
 
 
+async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done:
+    """One entry in the log for all, and one event that says everything."""
+    these = DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])
+    # The revision first: MySQL computes what stands further right from what stands further left.
+    await session.execute(
+        update(DeviceRow)
+        .where(these)
+        .values(config_revision=DeviceRow.config_revision + 1, config=asked.config.model_dump_json())
+        .execution_options(synchronize_session=False)
+    )
+    rows = (await session.execute(select(DeviceRow.id, DeviceRow.config_revision).where(these))).all()
+    await audit(session, asked.by, MANY_CONFIGURED, f"{len(rows)} devices")
+    if rows:
+        ids, revisions = zip(*((row.id, row.config_revision) for row in rows), strict=True)
+        await announce(session, DevicesConfigured(ids=ids, revisions=revisions, config=asked.config, by=asked.by))
+    return Done()
+
+
 def _any_of(names: list[str], serials: list[str]) -> ColumnElement[bool]:
     return or_(DeviceRow.name.in_(names), DeviceRow.sn.in_(serials))
 
 
 async def _tell_many(session: AsyncSession, what: str, by: str) -> None:
-    await audit(session, by, f"devices {DeviceChange.MANY}", what)
+    await audit(session, by, MANY_CHANGED, what)
     await announce(session, DeviceChanged(device_id=0, change=DeviceChange.MANY, by=by))
 
 
@@ -367,9 +390,10 @@ def _as_hub_device(vault: Vault, row: Any) -> HubDevice:
 
 
 async def mark(session: AsyncSession) -> DevicesMark:
-    """The newest entry of the audit: every change of a terminal makes one, and so do some other things, which only
-    costs the hubs a look too many."""
-    return DevicesMark(mark=await session.scalar(select(func.max(Audit.id))) or 0)
+    """The newest entry of the audit that tells of a change of terminals. What they were told to do stands there too,
+    and would have every hub read all of them again."""
+    newest = select(Audit.id).where(Audit.action.in_(CHANGES)).order_by(Audit.id.desc()).limit(1)
+    return DevicesMark(mark=await session.scalar(newest) or 0)
 
 
 async def seen(session: AsyncSession, asked: DevicesSeen) -> Done:
