@@ -130,11 +130,13 @@ class Kiosk:
 
     async def stand(self, url: str) -> None:
         """For ever; reconnects."""
-        async for socket in connect(f"ws{url.removeprefix('http')}/stream", proxy=None, compression=None):
-            with contextlib.suppress(WebSocketException):
-                await socket.send(json.dumps({"type": "hello", "place": self.place}))
-                async for text in socket:
-                    await self._answer(socket, json.loads(text))
+        address = f"ws{url.removeprefix('http')}/stream"
+        async with contextlib.aclosing(aiter(connect(address, proxy=None, compression=None))) as sockets:
+            async for socket in sockets:
+                with contextlib.suppress(WebSocketException):
+                    await socket.send(json.dumps({"type": "hello", "place": self.place}))
+                    async for text in socket:
+                        await self._answer(socket, json.loads(text))
 
     async def _answer(self, socket: Any, message: dict[str, Any]) -> None:
         match message["type"]:
