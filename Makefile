@@ -1,6 +1,7 @@
 # make up      install and run Rollcall on this machine           make up ARGS="--port 9000 --data /srv/rollcall"
 # make demo    show it with sample people, no camera needed
 # make test    all checks and tests                               make test ARGS="-k bus"
+# make test-compose   deploy/compose.yaml really run, in Docker
 # make check   formatting, lint, types, import rules, bandit
 # make faults  break everything under load and compare screens with ledger     make faults ARGS="--minutes 30 --seed 1"
 PYTHON ?= python3
@@ -8,7 +9,7 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: up demo test check faults format models bench bench-search bench-scale clean
+.PHONY: up demo test test-compose check faults format models bench bench-search bench-scale clean
 
 up: .venv/installed
 	@.venv/bin/rollcall up $(ARGS)
@@ -50,6 +51,10 @@ test: check
 faults: .venv/dev
 	@sh tests/needs.sh
 	$(PY) -m tests.faults $(ARGS)
+
+test-compose: .venv/dev
+	@sh tests/compose/needs.sh
+	ROLLCALL_COMPOSE=1 $(PY) -m pytest tests/compose $(ARGS)
 
 format: .venv/dev
 	$(PY) -m ruff check --fix .

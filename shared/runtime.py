@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
@@ -25,6 +25,9 @@ UNREAD_MS = 30_000
 
 CANCEL_AGAIN_S = 2.0
 """how long a background job may take to end before it is told again"""
+
+SECRETS_DIR = "ROLLCALL_SECRETS_DIR"
+"""environment variable: a folder of settings, one a file (see Settings)"""
 
 TETHER = "ROLLCALL_TETHER"
 """environment variable: 1 when stdin is a pipe whose end means that the supervisor is gone"""
@@ -67,11 +70,15 @@ def listen(host: str, port: int, *, share_port: bool = False, backlog: int = 2_0
 
 
 @asynccontextmanager
-async def serve_http(app: Any, host: str, port: int, *, share_port: bool = False, **options: Any) -> AsyncIterator[int]:
+async def serve_http(
+    app: Any, host: str, port: int, *, share_port: bool = False, websockets: bool = False, **options: Any
+) -> AsyncIterator[int]:
     """Serve an ASGI app while inside; yields the port in use (`port` 0 picks a free one). `share_port`: several
     processes of one user listen on it, and the kernel deals the connections out among them (SO_REUSEPORT).
+    `websockets`: the app takes them as well, which needs the extra `web`.
 
-    Raises OSError when the address is taken. Leaving stops accepting, gives open requests 2 s, and closes.
+    Raises OSError when the address is taken, and what uvicorn does where a part of it is missing. Leaving stops
+    accepting, gives open requests 2 s, and closes.
     """
     listener = listen(host, port, share_port=share_port)
     config = uvicorn.Config(
@@ -81,20 +88,43 @@ async def serve_http(app: Any, host: str, port: int, *, share_port: bool = False
         lifespan="off",
         server_header=False,
         timeout_graceful_shutdown=2,
-        ws="websockets-sansio",
+        ws="websockets-sansio" if websockets else "none",
         ws_per_message_deflate=False,
         **options,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await server.up.wait()
+        await _up(server, serving)
         yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.closing(listener), contextlib.suppress(asyncio.CancelledError):
             await serving
-        listener.close()
+
+
+async def _up(server: _Server, serving: asyncio.Task[None]) -> None:
+    """Wait until it serves. Raises what it died of instead."""
+    up = asyncio.ensure_future(server.up.wait())
+    await asyncio.wait({up, serving}, return_when=asyncio.FIRST_COMPLETED)
+    up.cancel()
+    if serving.done():
+        serving.result()
+        raise OSError("the web server ended as soon as it had started")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_settings(service: str, settings: type[S]) -> S:
+    """From the environment and the folder of secrets alone. Exits 2 on wrong ones, saying which."""
+    try:
+        return settings(_secrets_dir=os.environ.get(SECRETS_DIR) or None)
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            where = ".".join(map(str, problem["loc"])).upper()
+            sys.stderr.write(f"{service}: ROLLCALL_{where}: {problem['msg']}\n")
+        raise SystemExit(2) from None
 
 
 def run(service: str, settings: type[Settings], start: Callable[[Any], Any]) -> None:
@@ -103,13 +133,7 @@ def run(service: str, settings: type[Settings], start: Callable[[Any], Any]) -> 
     Exits 0 after SIGINT or SIGTERM, 2 on wrong settings, 1 when the service cannot start or a part of it died:
     a limping process is worse than one that its supervisor starts again.
     """
-    try:
-        ready = settings()  # from the environment alone
-    except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            where = ".".join(map(str, problem["loc"])).upper()
-            sys.stderr.write(f"{service}: ROLLCALL_{where}: {problem['msg']}\n")
-        raise SystemExit(2) from None
+    ready = read_settings(service, settings)
     configure(service, pretty=ready.log_pretty)
     try:
         _event_loop_run(_until_signal(service, start(ready)))

@@ -126,6 +126,22 @@ def up(
     run(run_up(Options(data, host, port, hub_port, recognizers or 0, hubs, database, third_parties)))
 
 
+@main.command("secrets")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def make_secrets(folder: Path) -> None:
+    """Make the secrets of an installation in FOLDER, one a file, and the broker's configuration.
+
+    Secrets that are there already stay. After an upgrade, run it again: the services' rights may have changed.
+    """
+    from rollcall.installation import write_secrets
+
+    try:
+        write_secrets(folder)
+    except DataFolderError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"The secrets are in {folder}. Keep a copy of them in a safe place: library_key decrypts the photos.")
+
+
 @main.command()
 @DATA
 def demo(data: Path) -> None:

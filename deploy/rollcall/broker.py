@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rollcall.keys import write_private
@@ -49,19 +50,38 @@ def server_version(binary: Path) -> tuple[int, ...]:
     return tuple(map(int, numbers.groups()))
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A node among its sisters: where it listens for them and where they all do (host:port), and what they show each
+    other."""
+
+    listen: str
+    nodes: tuple[str, ...]
+    password: str
+
+
 def configuration(
-    *, host: str, port: int, monitor_port: int, store: Path, passwords: Mapping[str, str], mqtt: bool = False
+    *,
+    host: str,
+    port: int,
+    monitor_port: int,
+    store: Path,
+    passwords: Mapping[str, str],
+    mqtt: bool = False,
+    name: str = '"rollcall"',
+    cluster: Cluster | None = None,
 ) -> str:
     """The server's configuration file: one user per service with its least rights, every file write synced.
 
+    `name`: in quotes, or the $VARIABLE of the server's environment that holds it; nodes of a cluster each have one.
     `sync_interval: always` because by default an acknowledged event is on disk only minutes later
     (Jepsen on NATS 2.12.1). `js_ack_fc_v2` off: nats-py's KV watch does not know it yet. `mqtt`: with the listener
     and the account of third parties, from the files that rollcall.mqtt writes beside this one.
     """
     listener, third_parties = (f'include "{LISTENER_FILE}"', f'include "{USERS_FILE}"') if mqtt else ("", "")
     users = "\n".join(_user(service, passwords[service]) for service in NEEDS)
-    return f"""# written by rollcall; changes are lost at the next start
-server_name: "rollcall"
+    return f"""# written by rollcall, which will write it anew
+server_name: {name}
 listen: "{host}:{port}"
 http: "127.0.0.1:{monitor_port}"
 max_payload: 4MB
@@ -84,7 +104,15 @@ accounts {{
     ]
   }}
 }}
-"""
+{_cluster(cluster) if cluster else ""}"""
+
+
+def _cluster(cluster: Cluster) -> str:
+    routes = ", ".join(f'"nats-route://route:{cluster.password}@{node}"' for node in cluster.nodes)
+    return (
+        f'cluster {{\n  name: "rollcall"\n  listen: "{cluster.listen}"\n'
+        f'  authorization {{ user: "route", password: "{cluster.password}" }}\n  routes: [{routes}]\n}}\n'
+    )
 
 
 def _user(service: str, password: str) -> str:

@@ -1,5 +1,6 @@
 """Commands of the office on a running system: the password, the terminals."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,12 +28,29 @@ from shared.contracts.devices import (
 from shared.contracts.office import Password, SetPassword
 from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
 from shared.errors import Conflict, NotFound
+from shared.runtime import read_settings
+from shared.settings import Settings
 
 BY = "command line"
 
 
+class Installation(Settings):
+    """A system that `rollcall up` did not start, such as compose's: there is one where $ROLLCALL_NATS_URL is set."""
+
+    url: str = "http://127.0.0.1:8000"
+    """a gateway's"""
+    hub_url: str = "ws://127.0.0.1:8001"
+
+
+def _installation() -> Installation | None:
+    return read_settings("rollcall", Installation) if "ROLLCALL_NATS_URL" in os.environ else None
+
+
 def need_running(data: Path) -> Running:
-    """The system of this data folder. Raises CannotStart when none runs."""
+    """The installation that the environment names, else the system of this data folder. Raises CannotStart when none
+    runs."""
+    if there := _installation():
+        return Running(pid=0, broker_pid=0, nats_url=there.nats_url, url=there.url, hub_url=there.hub_url)
     running = find_running(data)
     if running is None:
         raise CannotStart(f"No Rollcall is running on {data}; start it with `make up`, or name its folder with --data.")
@@ -42,8 +60,10 @@ def need_running(data: Path) -> Running:
 @asynccontextmanager
 async def bus_of(data: Path) -> AsyncIterator[Bus]:
     """The bus of the running system, as the command line's user. Raises CannotStart, BrokerUnreachable."""
+    there = _installation()
+    password = there.nats_password.get_secret_value() if there else None
     running = need_running(data)
-    async with connect(running.nats_url, "cli", Keys.of(data).broker["cli"]) as bus:
+    async with connect(running.nats_url, "cli", password or Keys.of(data).broker["cli"]) as bus:
         yield bus
 
 

@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from shared.bus.topology import Needs, ensure, standing
 from shared.bus.wire import context, encode_error, error_in, trace
@@ -43,11 +43,11 @@ class Bus:
     """One NATS connection that speaks contracts. Open with `connect`, one per process for events and commands;
     a second one where frames flow, because they share a write buffer."""
 
-    def __init__(self, client: Client, service: str, needs: Needs) -> None:
-        """`needs`: the streams to make again after a reconnect."""
+    def __init__(self, client: Client, service: str, needs: Needs, replicas: int = 1) -> None:
+        """`needs`: the streams to make again after a reconnect, on so many nodes each."""
         self._client = client
         self._service = service
-        self._needs = needs
+        self._needs, self._replicas = needs, replicas
         self._js: JetStreamContext = client.jetstream(timeout=5.0)
         self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,6 +134,7 @@ class Bus:
             NatsTimeout,
             NoRespondersError,
             APIError,
+            NoStreamResponseError,  # a cluster that is choosing the stream's new leader
             ConnectionClosedError,
             OutboundBufferLimitError,
         ) as e:
@@ -258,7 +259,7 @@ class Bus:
         """Streams in memory are gone after a broker restart: make them again, then tell the service."""
         for attempt in range(20):
             try:
-                await ensure(self._js, self._needs)
+                await ensure(self._js, self._needs, self._replicas)
                 break
             except Exception as error:
                 log.warning("streams not ready", attempt=attempt, reason=repr(error))

@@ -14,12 +14,14 @@ from shared.bus.bus import Bus
 from shared.bus.topology import NEEDS, Needs, ensure, inbox_prefix
 
 FIRST_CONNECT_S = 30.0
+AGAIN_S = 0.5
+"""between two tries to make the streams"""
 
 log = structlog.get_logger("bus")
 
 
 class BrokerUnreachable(Exception):
-    """The broker did not answer, or refused this user, within FIRST_CONNECT_S."""
+    """The broker did not answer, refused this user, or did not make its streams within FIRST_CONNECT_S."""
 
 
 class _Watch:
@@ -51,28 +53,51 @@ class _Watch:
 
 
 @asynccontextmanager
-async def connect(url: str, service: str, password: str, *, name: str = "", frames: bool = False) -> AsyncIterator[Bus]:
-    """Open the bus as a service (see topology.NEEDS). `frames`: a second connection, which needs no streams.
+async def connect(
+    url: str, service: str, password: str, *, name: str = "", frames: bool = False, replicas: int = 1
+) -> AsyncIterator[Bus]:
+    """Open the bus as a service (see topology.NEEDS). `url`: one, or several with commas between them, of one
+    cluster. `frames`: a second connection, which needs no streams. `replicas`: nodes that keep each stream.
 
     Raises BrokerUnreachable after FIRST_CONNECT_S; later it reconnects for ever.
     """
     watch = _Watch()
     client = await _open(url, service, password, name or service, watch)
     needs = Needs() if frames else NEEDS[service]
-    watch.bus = bus = Bus(client, service, needs)
+    watch.bus = bus = Bus(client, service, needs, replicas)
     try:
-        await ensure(bus.js, needs)
+        await _ensured(bus, needs, replicas)
         yield bus
     finally:
         watch.closing = True
         await bus.close()
 
 
+async def _ensured(bus: Bus, needs: Needs, replicas: int) -> None:
+    """All that the service needs of the broker stands. A cluster that is just starting has no leader yet and says no,
+    or nothing. Raises BrokerUnreachable."""
+    try:
+        async with asyncio.timeout(FIRST_CONNECT_S):
+            while not await _stands(bus, needs, replicas):
+                await asyncio.sleep(AGAIN_S)
+    except TimeoutError:
+        raise BrokerUnreachable(f"the NATS broker did not make its streams within {FIRST_CONNECT_S:.0f} s") from None
+
+
+async def _stands(bus: Bus, needs: Needs, replicas: int) -> bool:
+    try:
+        await ensure(bus.js, needs, replicas)
+    except NatsError as error:
+        log.warning("streams not ready", reason=repr(error))
+        return False
+    return True
+
+
 async def _open(url: str, service: str, password: str, name: str, watch: _Watch) -> Client:
     try:
         async with asyncio.timeout(FIRST_CONNECT_S):
             return await nats.connect(
-                url,
+                url.split(","),
                 user=service,
                 password=password,
                 name=name,

@@ -175,10 +175,11 @@ NEEDS = {
 command line's user."""
 
 
-async def ensure(js: JetStreamContext, needs: Needs) -> None:
-    """Create what is missing. Idempotent; a stream of another version's settings is brought up to date."""
+async def ensure(js: JetStreamContext, needs: Needs, replicas: int = 1) -> None:
+    """Create what is missing, on so many nodes of the broker's cluster. Idempotent; a stream of another version's
+    settings is brought up to date."""
     for name in needs.streams:
-        config = streams()[name]
+        config = streams()[name].evolve(num_replicas=replicas)
         try:
             await js.add_stream(config)
         except BadRequestError:
@@ -190,7 +191,7 @@ async def ensure(js: JetStreamContext, needs: Needs) -> None:
         try:
             await js.key_value(name)
         except NotFoundError:
-            await js.create_key_value(buckets()[name])
+            await js.create_key_value(buckets()[name].evolve(replicas=replicas))
 
 
 async def standing(js: JetStreamContext, needs: Needs) -> dict[str, ConsumerInfo]:

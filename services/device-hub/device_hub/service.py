@@ -63,7 +63,9 @@ class Running:
 async def service(settings: HubSettings) -> AsyncIterator[Running]:
     """Run a hub while inside. Leaving says bye to the terminals, then that they are gone, then ends the lease."""
     password = settings.nats_password.get_secret_value()
-    async with connect(settings.nats_url, "hub", password, name=f"hub {settings.instance}") as bus:
+    async with connect(
+        settings.nats_url, "hub", password, name=f"hub {settings.instance}", replicas=settings.nats_replicas
+    ) as bus:
         presence = PresenceKeeper(bus, settings.instance)
         lease = Lease(bus, settings.instance, presence)
         seen = Seen(bus)

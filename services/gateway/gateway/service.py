@@ -24,7 +24,9 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
     behind pictures."""
     password = settings.nats_password.get_secret_value()
     async with (
-        connect(settings.nats_url, "gateway", password, name=f"gateway {settings.instance}") as events,
+        connect(
+            settings.nats_url, "gateway", password, name=f"gateway {settings.instance}", replicas=settings.nats_replicas
+        ) as events,
         connect(settings.nats_url, "gateway", password, name=f"frames {settings.instance}", frames=True) as frames,
     ):
         gateway = build(settings, events, frames)
@@ -37,7 +39,7 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             await gateway.start()
             async with (
                 background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-                serve_http(app, settings.host, settings.port, ws_max_size=2**20, http=door.http),
+                serve_http(app, settings.host, settings.port, websockets=True, ws_max_size=2**20, http=door.http),
             ):
                 gateway.health.add("web")
                 yield gateway

@@ -24,11 +24,12 @@ from shared.runtime import background
 async def service(settings: BridgeSettings) -> AsyncIterator[int]:
     """Run the bridge while inside; yields the port where it tells its health."""
     password = settings.nats_password.get_secret_value()
+    name = f"mqtt {settings.instance}"
     health = Health("mqtt-bridge", "broker", "mqtt")
     metrics = Metrics("mqtt-bridge", settings.instance)
     async with (
         serve_admin(settings, health, metrics) as port,
-        connect(settings.nats_url, "mqtt", password, name=f"mqtt {settings.instance}") as bus,
+        connect(settings.nats_url, "mqtt", password, name=name, replicas=settings.nats_replicas) as bus,
     ):
         watch_bus(metrics, bus, consumers=(MQTT_CONSUMER,))
         retained = Retained()

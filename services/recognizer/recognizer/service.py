@@ -33,7 +33,7 @@ async def service(settings: RecognizerSettings) -> AsyncIterator[Engine]:
     async with (
         serve_admin(settings, health, metrics),
         local_engine(settings, tally.stage) as local,
-        connect(settings.nats_url, "recognizer", password, name=name) as events,
+        connect(settings.nats_url, "recognizer", password, name=name, replicas=settings.nats_replicas) as events,
         connect(settings.nats_url, "recognizer", password, name=f"{name} frames", frames=True) as frames,
         AsyncExitStack() as stack,
     ):

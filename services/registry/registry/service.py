@@ -45,7 +45,9 @@ async def service(settings: RegistrySettings) -> AsyncIterator[Running]:
         library = await open_library(database, vault)
         password = settings.nats_password.get_secret_value()
         name = f"registry-{settings.instance}"
-        bus = await stack.enter_async_context(connect(settings.nats_url, "registry", password, name=name))
+        bus = await stack.enter_async_context(
+            connect(settings.nats_url, "registry", password, name=name, replicas=settings.nats_replicas)
+        )
         sweeper, relay = Sweeper(database), Relay(bus, database)
         ledger = Ledger(bus, database, settings.debounce_s, Punches(metrics).settled)
         watch_registry(metrics, bus, database, relay)

@@ -114,7 +114,7 @@ async def server(site: Site) -> AsyncIterator[Server]:
         await gateway.start()
         async with (
             background(gateway.frames.watch_turns()),
-            serve_http(create_app(gateway), "127.0.0.1", 0) as port,
+            serve_http(create_app(gateway), "127.0.0.1", 0, websockets=True) as port,
         ):
             yield Server(f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{site.running.port}")
 
