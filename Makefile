@@ -46,7 +46,7 @@ check: .venv/dev
 
 test: check
 	@sh tests/needs.sh
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 faults: .venv/dev
 	@sh tests/needs.sh
