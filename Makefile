@@ -8,6 +8,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
+WHOLE_SYSTEMS := docs e2e faults security
+SMALL := compose contract integration unit
 
 .PHONY: up demo test test-compose check faults format models bench bench-search bench-scale clean
 
@@ -46,7 +48,9 @@ check: .venv/dev
 
 test: check
 	@sh tests/needs.sh
-	$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@echo "the small tests, two files at a time; then whole systems, one after another"
+	$(PY) -m pytest -n 2 --dist loadfile $(addprefix --ignore=tests/,$(WHOLE_SYSTEMS)) $(ARGS) || [ $$? = 5 ]
+	$(PY) -m pytest $(addprefix --ignore=tests/,$(SMALL)) $(ARGS) || [ $$? = 5 ]
 
 faults: .venv/dev
 	@sh tests/needs.sh

@@ -15,16 +15,7 @@ from rollcall.mqtt import MqttClient, MqttOptions
 from shared.bus import Bus, connect
 from shared.bus.topology import NEEDS
 
-WHOLE_SYSTEMS = ("docs", "e2e", "faults", "security")
-"""folders under tests/ whose tests start everything"""
 PASSWORDS = {service: f"test-{service}" for service in NEEDS}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2 --dist loadgroup`: files stay whole; whole systems run one after another, beside the small tests."""
-    for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group("systems" if folder in WHOLE_SYSTEMS else str(item.path)))
 
 
 def require_real(reason: str) -> None:

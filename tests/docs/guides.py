@@ -31,7 +31,8 @@ EXEMPT: dict[str, dict[str, str]] = {
     },
     "docs/security.md": {"pip install pip-audit": "asks the public list of known holes, which a test must not need"},
     "docs/terminals.md": {
-        "rollcall device add": "a camera, a relay, a screen: tests/e2e/test_door.py starts the program"
+        "rollcall device add": "a camera, a relay, a screen: tests/e2e/test_door.py starts the program",
+        "rollcall standalone run": "a camera, and a server elsewhere: tests/e2e/test_offline_terminal.py does it",
     },
     "docs/start.md": {"ROLLCALL_REGISTER_CHALLENGE=on": f"{A_SECOND_SYSTEM}: tests/e2e/test_liveness.py"},
     "docs/mqtt.md": {

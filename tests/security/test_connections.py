@@ -34,7 +34,7 @@ async def says_hello(scope: Any, receive: Any, send: Any) -> None:
 
 @asynccontextmanager
 async def a_server(door: Doorkeeper) -> AsyncIterator[int]:
-    async with serve_http(says_hello, "127.0.0.1", 0, http=door.http, timeout_keep_alive=60) as port:
+    async with serve_http(says_hello, "127.0.0.1", 0, websockets=True, http=door.http, timeout_keep_alive=60) as port:
         yield port
 
 
