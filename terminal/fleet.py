@@ -135,6 +135,10 @@ async def _main(squad: Squad) -> None:
 
 
 if __name__ == "__main__":
+    import gc
+
     import uvloop
+
+    gc.set_threshold(20_000, 20, 20)  # as a hub does, and for the same reason
 
     uvloop.run(_main(Squad.model_validate_json(sys.stdin.readline())))

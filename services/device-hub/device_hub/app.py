@@ -23,7 +23,7 @@ from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
 from shared.metrics import nobody_counts
 
-MOST_STRANGERS: Final = 1_500
+MOST_STRANGERS: Final = 500
 """connections that have not been let in yet; more wait in the kernel's queue. With `max_terminals` they stay below the
 usual limit of 20,000 files"""
 ACCEPT_AGAIN_S: Final = 0.2
