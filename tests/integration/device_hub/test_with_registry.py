@@ -57,11 +57,16 @@ async def test_a_terminal_added_again_is_another_device(real_site: Site) -> None
     second = (await real_site.gateway.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SERIAL, by="office"))).device
     assert second.device_id != first.device_id
 
-    async def new_one_enters() -> bool:
-        async with real_site.dial(await real_site.token(second)) as socket:
-            return (await greet(socket))["type"] == "welcome"
+    async def new_one_is_known() -> bool:
+        """To the hub, which hears of both changes a moment later."""
+        try:
+            return (await real_site.whose(await real_site.token(second))).device_id == second.device_id
+        except DeviceRefused:
+            return False
 
-    await eventually(new_one_enters)
+    await eventually(new_one_is_known)
+    async with real_site.dial(await real_site.token(second)) as socket:
+        assert (await greet(socket))["device"] == second.device_id
     with pytest.raises(InvalidStatus, match="401"):
         async with real_site.dial(token):
             pass
