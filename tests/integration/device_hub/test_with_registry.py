@@ -20,7 +20,7 @@ from shared.contracts.devices import (
     SuspendDevice,
 )
 from shared.contracts.terminals import IssueToken
-from shared.errors import DeviceRefused
+from shared.errors import DeviceRefused, Refused
 from shared.testing import eventually
 from tests.conftest import PASSWORDS, Broker
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, greet, hear
@@ -61,7 +61,7 @@ async def test_a_terminal_added_again_is_another_device(real_site: Site) -> None
         """To the hub, which hears of both changes a moment later."""
         try:
             return (await real_site.whose(await real_site.token(second))).device_id == second.device_id
-        except DeviceRefused:
+        except Refused:
             return False
 
     await eventually(new_one_is_known)
