@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollcall.broker import start_broker, stop_broker
+from rollcall.local import free_port
 from rollcall.mqtt import MqttClient, MqttOptions
 from shared.bus import Bus, connect
 from shared.bus.topology import NEEDS
@@ -23,13 +23,6 @@ def require_real(reason: str) -> None:
     if os.environ.get("ROLLCALL_REQUIRE_REAL") == "1":
         pytest.fail(f"required in CI: {reason}")
     pytest.skip(reason)
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

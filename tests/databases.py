@@ -19,7 +19,8 @@ import pymysql
 import pytest
 from sqlalchemy import URL, make_url
 
-from tests.conftest import free_port, require_real
+from rollcall.local import free_port
+from tests.conftest import require_real
 
 USER, PASSWORD = "rollcall", "test-rollcall"
 READY_S = 30.0

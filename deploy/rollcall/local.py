@@ -1,6 +1,7 @@
 """A whole Rollcall on this machine: a broker and the services as processes, under one supervisor."""
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import socket
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from urllib.parse import urlsplit
 
 import httpx
@@ -340,10 +342,13 @@ def _check_port(host: str, port: int, flag: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody listens on just now, below those that systems give to outgoing connections
+    (Linux: from 32,768 up), one of which might take it before its server does. Raises CannotStart."""
+    for port in Random().sample(range(20_000, 32_000), 100):  # noqa: S311 - so that two who look at once differ
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise CannotStart("no free TCP port between 20000 and 32000")
 
 
 def _shown(host: str) -> str:

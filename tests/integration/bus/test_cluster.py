@@ -11,13 +11,14 @@ from nats.errors import Error as NatsError
 from nats.js.errors import KeyNotFoundError
 
 from rollcall.broker import Cluster, configuration, find_server
+from rollcall.local import free_port
 from shared.bus import Bus, connect
 from shared.bus.topology import EVENTS, LEDGER_CONSUMER, PRESENCE, TURNS
 from shared.contracts.base import now
 from shared.contracts.recognition import Identified, SourceKind
 from shared.errors import Unavailable
 from shared.testing import eventually
-from tests.conftest import PASSWORDS, free_port
+from tests.conftest import PASSWORDS
 
 EVENTS_SENT = 60
 KILL_AFTER = 20

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from device_hub.challenges import issue
+from rollcall.local import free_port
 from shared.bus import Bus
 from shared.bus.terminals import order
 from shared.bus.topology import PRESENCE
@@ -25,7 +26,7 @@ from shared.errors import NotAllowed
 from shared.testing import eventually
 from terminal.fleet import Fleet, Squad
 from terminal.simulated import SENT_AT
-from tests.conftest import Broker, free_port
+from tests.conftest import Broker
 from tests.integration.device_hub.conftest import SECRET as HUB_SECRET
 from tests.integration.device_hub.conftest import Registry, Site, StartHub, greet
 

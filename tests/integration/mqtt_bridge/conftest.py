@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from mqtt_bridge import service as bridge_service
 from mqtt_bridge.settings import BridgeSettings
+from rollcall.local import free_port
 from rollcall.mqtt import May, MqttClient, MqttOptions
 from shared.bus import Bus
 from shared.bus.topology import HUBS, PRESENCE
@@ -35,7 +36,7 @@ from shared.contracts.hubs import HubLease, Presence
 from shared.contracts.people import Gender, Person
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.errors import NotFound
-from tests.conftest import PASSWORDS, Broker, broker_in, free_port
+from tests.conftest import PASSWORDS, Broker, broker_in
 
 WAIT_S = 20.0
 """a punch whose acknowledgement the broker lost with its life comes again after 12"""

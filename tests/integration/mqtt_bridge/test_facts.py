@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from rollcall.local import free_port
 from rollcall.mqtt import MqttOptions
 from shared.contracts.base import now
 from shared.contracts.devices import DeviceChange, DeviceState
 from shared.testing import eventually
-from tests.conftest import free_port
 from tests.integration.mqtt_bridge.conftest import Site, a_site
 
 PUNCH = "rollcall/v1/punch"

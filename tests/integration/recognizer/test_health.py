@@ -10,12 +10,13 @@ from recognizer.engines import Outcome
 from recognizer.library import Library
 from recognizer.service import service
 from recognizer.settings import RecognizerSettings
+from rollcall.local import free_port
 from shared.contracts.gallery import FaceChanged, LibraryChanges, LibraryDelta
 from shared.contracts.recognition import LOCAL, Frame
 from shared.errors import Unavailable
 from shared.runtime import background
 from shared.testing import eventually
-from tests.conftest import PASSWORDS, Broker, free_port
+from tests.conftest import PASSWORDS, Broker
 from tests.integration.recognizer.conftest import Books
 
 

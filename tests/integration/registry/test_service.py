@@ -12,6 +12,7 @@ from sqlalchemy import text
 from registry.service import service
 from registry.settings import RegistrySettings
 from registry.store.database import open_database
+from rollcall.local import free_port
 from shared.bus import Bus
 from shared.bus.topology import EVENTS, LEDGER_CONSUMER
 from shared.contracts.attendance import (
@@ -28,7 +29,7 @@ from shared.contracts.recognition import Identified
 from shared.errors import Conflict, InvalidInput, NotAllowed, Unavailable
 from shared.runtime import background
 from shared.testing import eventually
-from tests.conftest import PASSWORDS, Broker, free_port
+from tests.conftest import PASSWORDS, Broker
 from tests.databases import MySqlServer, OwnServer
 from tests.integration.registry.samples import EIGHT, LIBRARY_KEY, registration, sighting
 

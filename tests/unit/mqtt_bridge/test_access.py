@@ -7,11 +7,10 @@ import bcrypt
 import pytest
 
 from rollcall.keys import Keys
-from rollcall.local import CannotStart, Options, local_system
+from rollcall.local import CannotStart, Options, free_port, local_system
 from rollcall.mqtt import MOST_CLIENTS, USERS_FILE, May, MqttOptions, read_clients, write_clients, write_users
 from rollcall.mqtt_clients import add_client, list_clients, remove_client
 from shared.errors import Conflict, InvalidInput, NotFound
-from tests.conftest import free_port
 
 
 def test_a_client_is_let_in_listed_and_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,11 +9,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from rollcall.local import free_port
 from shared.testing import eventually
 from terminal.display import IDLE, LOOKING, Kind, Scene
 from terminal.page_server import MAX_BROWSERS, Page
 from tests.browsers import browser, watched
-from tests.conftest import free_port
 
 DONE = Scene(Kind.RECORDED, "打卡成功", "Clocked in", name="张三", num="20250101", more_zh="早上好")
 

@@ -12,9 +12,9 @@ from pymodbus import FramerType
 from pymodbus.server import ModbusBaseServer, ModbusSerialServer, ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from rollcall.local import free_port
 from terminal.latch import SwitchError
 from terminal.relays import WrongAddress, open_switch
-from tests.conftest import free_port
 
 UNIT, COIL = 3, 2
 
