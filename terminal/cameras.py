@@ -292,10 +292,11 @@ class Camera:
                         pixels = source.read()
                         if pixels is None:
                             return self._call(self._over.set)
-                        self._call(self._put, Picture(shrunk(pixels, self._side), time.monotonic()))
+                        picture = Picture(shrunk(pixels, self._side), time.monotonic())
                         if gone:
                             self._call(self._tell, "")
                         gone = False
+                        self._call(self._put, picture)
                         backoff.worked()
             except Exception as error:  # a driver's fault too: it is told, and the camera opened again
                 words = str(error) if isinstance(error, CameraError) else f"{type(error).__name__}: {error}"
