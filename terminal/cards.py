@@ -27,8 +27,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
+from terminal.admission import Identity, Server, fetch_token
 from terminal.backoff import Backoff
-from terminal.client import Identity, Server, fetch_token
 from terminal.events import CardAnswer, CardRead, Ended, Event
 
 NUMBER: Final = re.compile(r"[0-9A-Za-z_]{1,128}")

@@ -11,97 +11,28 @@ The protocol is in docs/terminals.md.
 """
 
 import asyncio
-import base64
-import contextlib
-import hashlib
-import hmac
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from functools import partial
 from random import Random
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus
 
+from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove
 from terminal.backoff import Backoff
-from terminal.events import (
-    Answer,
-    Channel,
-    Command,
-    Configured,
-    Ended,
-    Event,
-    Obeyed,
-    Offline,
-    Online,
-    Punch,
-    Recognising,
-    Rubbish,
-    command,
-    configured,
-    news,
-    read_object,
-)
+from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising
 from terminal.orders import Obey, Orders, ServerClock, cannot_obey
-from terminal.reserve import CONNECTED_WITHIN_S, MODE, Camera, Eye, FaceKeeper, Reserve, Teller
+from terminal.reserve import MODE, Camera, Eye, FaceKeeper, Reserve, Teller
 from terminal.roster import update
+from terminal.talks import TROUBLE, HubTalk, StreamTalk
 
-ANSWER_S = 10.0
-"""how long the server may take to answer a request or a hello"""
-LAST_WORD_S = 1.0
-"""how long the hub may take to accept our bye"""
-PATIENCE = 1.5
-"""heartbeats that the hub may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
-CLOCK_EVERY = 15
-"""heartbeats between two comparisons of the clocks"""
-MAX_FRAME = 2**20
-AGENT = "rollcall-terminal/0.1"
 GRACE_S = 2.0
 """how long a terminal waits for the server before it recognises by itself, where the server should"""
 OFFLINE = "offline"
 """the configured mode in which the terminal recognises"""
-
-TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, Ended)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What the office authorised. Without a secret only a terminal that the office believes on its serial number
-    alone gets a token; an unknown one is announced to the office by asking."""
-
-    name: str
-    sn: str
-    secret: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where the server is: `api` like http://127.0.0.1:8000, `hub` like ws://127.0.0.1:8001."""
-
-    api: str
-    hub: str
-
-    @property
-    def token_url(self) -> str:
-        return f"{self.api}/faces/api/token"
-
-    @property
-    def stream_url(self) -> str:
-        return f"ws{self.api.removeprefix('http')}/stream"
-
-    @property
-    def channel_url(self) -> str:
-        return f"{self.hub}/terminal"
-
-    @property
-    def challenge_url(self) -> str:
-        return f"http{self.hub.removeprefix('ws')}/terminal"
 
 
 class Terminal:
@@ -135,7 +66,7 @@ class Terminal:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
             keeper = self._keeper(http, self._reserve) if self._reserve else None
-            hub = _HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
+            hub = HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
             group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub)))
             if keeper is not None:
                 group.create_task(keeper.run())
@@ -195,7 +126,7 @@ class Terminal:
         if alone:
             self._streams = False
         else:
-            stream = partial(self._to_gateway, http, _StreamTalk(self.hear, camera))
+            stream = partial(self._to_gateway, http, StreamTalk(self.hear, camera))
             wishes["stream"] = lambda: self._keep(Channel.STREAM, stream)
         if eye is not None and not self._streams:
             wishes["eye"] = lambda: self._alone(eye, camera, 0.0 if alone else GRACE_S)
@@ -210,7 +141,7 @@ class Terminal:
         self._tell(Recognising(here=True))
         await eye.run(camera, self.hear, self.now)
 
-    async def _to_hub(self, http: httpx.AsyncClient, talk: "_HubTalk", stands: Callable[[], None]) -> None:
+    async def _to_hub(self, http: httpx.AsyncClient, talk: HubTalk, stands: Callable[[], None]) -> None:
         """With the secret alone, if there is one. Whom the hub refuses asks for a token: that announces it to the
         office, and says why."""
         if self._identity.secret:
@@ -222,7 +153,7 @@ class Terminal:
         token = await fetch_token(http, self._server, self._identity)
         return await talk.run(self._server, f"Bearer {token}", stands)
 
-    async def _to_gateway(self, http: httpx.AsyncClient, talk: "_StreamTalk", stands: Callable[[], None]) -> None:
+    async def _to_gateway(self, http: httpx.AsyncClient, talk: StreamTalk, stands: Callable[[], None]) -> None:
         await talk.run(self._server, await fetch_token(http, self._server, self._identity), stands)
 
     async def _keep(self, channel: Channel, talk: "Talk") -> None:
@@ -259,232 +190,3 @@ async def _settle(jobs: dict[str, asyncio.Task[None]], wishes: dict[str, Job]) -
 
 Talk = Callable[[Callable[[], None]], Awaitable[None]]
 """One conversation; calls its argument when it stands, and returns or raises one of TROUBLE when it is over."""
-
-
-async def prove(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
-    """What to say in `Authorization` to the hub: its challenge, answered with the secret. Raises Ended,
-    httpx.HTTPError."""
-    response = await http.get(server.challenge_url, headers={"Connection": "close"})
-    try:
-        challenge = str(response.json()["challenge"])
-    except (ValueError, KeyError, TypeError):
-        raise Ended(f"no challenge: HTTP {response.status_code}") from None
-    return f"Rollcall {challenge}:{_answer_to(challenge, identity)}:{identity.sn}"
-
-
-def _answer_to(challenge: str, identity: Identity) -> str:
-    return hmac.new(identity.secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
-
-
-async def fetch_token(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
-    """A fresh token, through a challenge if the server gives one. Raises Ended with the server's words;
-    httpx.HTTPError when there is no server."""
-    form = {"deviceName": identity.name, "sn": identity.sn}
-    answer = await _ask_for_token(http, server, form)
-    if challenge := str(answer.get("challenge", "")):
-        answered = {"challenge": challenge, "answer": _answer_to(challenge, identity)}
-        answer = await _ask_for_token(http, server, form | answered)
-    if "token" not in answer:
-        raise Ended(f"no token: {answer['code']} {answer.get('message', '')}", by_person=True)
-    return str(answer["token"])
-
-
-async def _ask_for_token(http: httpx.AsyncClient, server: Server, form: dict[str, str]) -> dict[str, Any]:
-    response = await http.post(server.token_url, data=form)
-    try:
-        answer: dict[str, Any] = response.json()
-        code = answer["code"]
-    except (ValueError, KeyError, TypeError):
-        raise Ended(f"no token: HTTP {response.status_code}") from None
-    if response.status_code >= 500:
-        raise Ended(f"no token: {code} {answer.get('message', '')}")
-    return answer
-
-
-@asynccontextmanager
-async def _open(url: str, headers: dict[str, str], ping_s: float | None) -> AsyncIterator[ClientConnection]:
-    # No proxy and no compression: a terminal talks to its own campus, and frames are compressed already.
-    async with connect(
-        url,
-        additional_headers=headers,
-        max_size=MAX_FRAME,
-        compression=None,
-        proxy=None,
-        open_timeout=ANSWER_S,
-        close_timeout=1,
-        ping_interval=ping_s,
-        user_agent_header=AGENT,
-    ) as socket:
-        yield socket
-
-
-@asynccontextmanager
-async def _beside(socket: ClientConnection, work: Awaitable[None]) -> AsyncIterator[None]:
-    """Run `work` while inside; it ends with the block, and if it fails the connection is closed, which ends the
-    block."""
-    task = asyncio.create_task(_closing(socket, work))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, *TROUBLE):
-            await task
-
-
-async def _closing(socket: ClientConnection, work: Awaitable[None]) -> None:
-    try:
-        await work
-    finally:
-        await socket.close()
-
-
-class _HubTalk:
-    """Connections to the device-hub, one after another."""
-
-    def __init__(
-        self,
-        hear: Callable[[Event], None],
-        orders: Orders,
-        clock: ServerClock,
-        teller: Teller | None = None,
-        keeper: FaceKeeper | None = None,
-    ) -> None:
-        self._hear, self._orders, self._clock = hear, orders, clock
-        self._teller, self._keeper = teller, keeper
-        self._answering: set[asyncio.Task[None]] = set()
-
-    async def run(self, server: Server, authorization: str, stands: Callable[[], None]) -> None:
-        async with _open(server.channel_url, {"Authorization": authorization}, ping_s=None) as socket:
-            welcome = await self._greet(socket)
-            stands()
-            await self._take_config(socket, welcome)
-            heartbeat_s = _heartbeat(welcome)
-            async with contextlib.AsyncExitStack() as chores:
-                for chore in self._chores(socket, heartbeat_s):
-                    await chores.enter_async_context(_beside(socket, chore))
-                try:
-                    while True:
-                        await self._take(socket, read_object(await socket.recv()))
-                except asyncio.CancelledError:  # we stop
-                    with contextlib.suppress(WebSocketException, TimeoutError):
-                        async with asyncio.timeout(LAST_WORD_S):
-                            await socket.send(json.dumps({"type": "bye", "reason": "stopping"}))
-                    raise
-                finally:
-                    for task in self._answering:
-                        task.cancel()
-
-    async def _greet(self, socket: ClientConnection) -> dict[str, Any]:
-        """hello → welcome."""
-        hello = {"type": "hello", "versions": [1], "agent": AGENT, "time": _our_time()}
-        await socket.send(json.dumps(hello | ({"faces": True} if self._keeper else {})))
-        async with asyncio.timeout(ANSWER_S):
-            welcome = read_object(await socket.recv())
-        news(Channel.HUB, welcome)
-        self._clock.tell(welcome.get("time", ""), time.monotonic())
-        return welcome
-
-    async def _take(self, socket: ClientConnection, message: dict[str, Any]) -> None:
-        match message["type"]:
-            case "command":
-                task = asyncio.create_task(self._obey(socket, command(message)))
-                self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
-            case "config":
-                await self._take_config(socket, message)
-            case "pong":
-                self._clock.tell(message.get("time", ""), time.monotonic())
-            case "punches_kept" | "punches_later" if self._teller is not None:
-                self._teller.heard(message)
-            case "library" if self._keeper is not None:
-                self._keeper.hint(message.get("within_s"))
-            case _:
-                if event := news(Channel.HUB, message):
-                    self._hear(event)
-
-    async def _take_config(self, socket: ClientConnection, message: dict[str, Any]) -> None:
-        wished = configured(message)
-        if isinstance(wished, Configured):
-            self._hear(wished)
-            await socket.send(json.dumps({"type": "config_taken", "revision": wished.revision}))
-
-    async def _obey(self, socket: ClientConnection, ordered: Command) -> None:
-        answer, new = await self._orders.do(ordered, self._clock.now(time.monotonic()))
-        with contextlib.suppress(WebSocketException):  # the next connection answers, if it is asked again
-            await socket.send(ack(ordered.id, answer))
-        if new:
-            self._hear(Obeyed(ordered, answer))
-
-    def _chores(self, socket: ClientConnection, heartbeat_s: float) -> Iterator[Awaitable[None]]:
-        """What is done beside listening; and what happened while there was no hub is made up for."""
-        yield self._watch(socket, heartbeat_s)
-        yield self._ask_time(socket, heartbeat_s * CLOCK_EVERY)
-        if self._keeper is not None:
-            self._keeper.hint(CONNECTED_WITHIN_S)
-        if self._teller is not None:
-            yield self._teller.run(socket.send)
-
-    async def _watch(self, socket: ClientConnection, heartbeat_s: float) -> None:
-        """A half-open connection looks alive from one side: what the hub sends of itself need not be seen here."""
-        while True:
-            await asyncio.sleep(heartbeat_s)
-            async with asyncio.timeout(PATIENCE * heartbeat_s):
-                await (await socket.ping())
-
-    async def _ask_time(self, socket: ClientConnection, every_s: float) -> None:
-        number = 0
-        while True:
-            await asyncio.sleep(every_s)
-            number += 1
-            await socket.send(json.dumps({"type": "ping", "id": number, "time": _our_time()}))
-
-
-def ack(order_id: str, answer: Answer) -> str:
-    """The frame that answers a command; a picture goes as base64."""
-    frame = {"type": "ack", "id": order_id, "ok": answer.ok, "error": answer.error, "detail": answer.detail}
-    if answer.picture:
-        frame["picture"] = base64.b64encode(answer.picture).decode()
-    return json.dumps(frame, ensure_ascii=False)
-
-
-def _heartbeat(welcome: dict[str, Any]) -> float:
-    """In seconds. Raises Rubbish."""
-    try:
-        return max(0.05, float(welcome["heartbeat_s"]))
-    except (KeyError, TypeError, ValueError):
-        raise Rubbish("no welcome") from None
-
-
-def _our_time() -> str:
-    return datetime.now(UTC).isoformat()
-
-
-class _StreamTalk:
-    """One connection to the gateway's frame stream."""
-
-    def __init__(self, hear: Callable[[Event], None], camera: Camera) -> None:
-        self._hear, self._camera = hear, camera
-        self._wanted = asyncio.Event()
-
-    async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
-        self._wanted.clear()
-        async with _open(server.stream_url, {}, ping_s=20) as socket:
-            await socket.send(json.dumps({"type": "hello", "token": token}))
-            async with asyncio.timeout(ANSWER_S):
-                self._take(read_object(await socket.recv()))
-            stands()
-            async with _beside(socket, self._send_frames(socket)):
-                async for text in socket:
-                    self._take(read_object(text))
-
-    def _take(self, message: dict[str, Any]) -> None:
-        if message["type"] == "next":
-            self._wanted.set()
-        elif event := news(Channel.STREAM, message):
-            self._hear(event)
-
-    async def _send_frames(self, socket: ClientConnection) -> None:
-        while True:
-            await self._wanted.wait()
-            self._wanted.clear()
-            await socket.send(await self._camera())

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from shared.runtime import background
+from terminal.admission import Identity, Server
 from terminal.cameras import Camera, opener
 from terminal.cards import CardDesk, Cards, Present, open_reader, read_cards
-from terminal.client import Identity, Server, Terminal
+from terminal.client import Terminal
 from terminal.display import Console, Scene, Show
 from terminal.door import Door
 from terminal.events import Blind, Trouble

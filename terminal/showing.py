@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from terminal.client import ANSWER_S, MAX_FRAME, Identity, Server, fetch_token
+from terminal.admission import ANSWER_S, Identity, Server, fetch_token
 from terminal.events import read_object
+from terminal.talks import MAX_FRAME
 
 
 @dataclass(slots=True)

@@ -16,8 +16,8 @@ from websockets.http11 import Response
 from websockets.uri import WebSocketURI
 
 from terminal.backoff import Backoff
-from terminal.client import MAX_FRAME
 from terminal.events import Rubbish, read_object
+from terminal.talks import MAX_FRAME
 from terminal.tally import Tally
 
 HELLO: Final = b'{"type":"hello","versions":[1],"agent":"rollcall-fleet/1"}'

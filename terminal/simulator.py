@@ -10,7 +10,8 @@ from typing import Final
 
 from PIL import Image, ImageOps
 
-from terminal.client import Identity, Server, Terminal
+from terminal.admission import Identity, Server
+from terminal.client import Terminal
 from terminal.events import Command, Event
 from terminal.orders import CannotDo
 

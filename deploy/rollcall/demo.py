@@ -19,7 +19,7 @@ from rollcall.office import bus_of, ensure_device
 from rollcall.running import Running, find_running
 from shared.sample_faces import PEOPLE, STRANGERS, NoPhotos, load
 from shared.security import make_ticket
-from terminal.client import Identity, Server
+from terminal.admission import Identity, Server
 from terminal.events import Channel, Punch, Result
 from terminal.simulator import Photo, Sight, SimulatedTerminal
 

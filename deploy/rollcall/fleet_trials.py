@@ -30,7 +30,7 @@ from shared.contracts.hubs import Presence
 from shared.contracts.terminals import OpenDoor, TerminalOrder, TerminalPush
 from shared.errors import RollcallError
 from shared.sample_faces import load
-from terminal.client import Identity, Server
+from terminal.admission import Identity, Server
 from terminal.showing import Shown, show
 from terminal.simulated import SENT_AT
 from terminal.simulator import letterbox

@@ -172,7 +172,7 @@ async def _join(server: str, name: str, sn: str, secret: str, box: Any) -> int:
     """How many were not taken. Raises ClickException."""
     import httpx
 
-    from terminal.client import ANSWER_S, Identity, Server, fetch_token
+    from terminal.admission import ANSWER_S, Identity, Server, fetch_token
     from terminal.events import Ended
     from terminal.standalone import Joined, join
 

@@ -107,7 +107,7 @@ def terminal(
     It runs until Ctrl-C, connects again by itself, and locks the door when it ends.
     """
     try:
-        from terminal.client import Identity, Server
+        from terminal.admission import Identity, Server
         from terminal.program import Fittings
     except ImportError as error:
         raise click.ClickException(f"{error.name} is not installed: pip install 'rollcall[terminal]'") from None

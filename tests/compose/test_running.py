@@ -11,7 +11,8 @@ import pytest
 
 from shared.runtime import background
 from shared.testing import eventually
-from terminal.client import Identity, Server, Terminal
+from terminal.admission import Identity, Server
+from terminal.client import Terminal
 from terminal.events import Event, Online
 from terminal.simulator import letterbox
 from tests.compose.engine import an_engine, prepare_images

@@ -14,7 +14,7 @@ from rollcall.mqtt import MqttOptions
 from rollcall.office import bus_of, ensure_device
 from shared.bus.terminals import order
 from shared.contracts.terminals import OpenDoor, TerminalOrder
-from terminal.client import Identity, Server
+from terminal.admission import Identity, Server
 from terminal.events import Channel, Punch
 from terminal.simulator import Photo, SimulatedTerminal
 from tests.e2e.test_command_line import said

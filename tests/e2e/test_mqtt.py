@@ -22,7 +22,8 @@ from shared.contracts.base import new_id, now
 from shared.contracts.terminals import device_source
 from shared.runtime import background
 from shared.testing import eventually
-from terminal.client import Identity, Server, Terminal
+from terminal.admission import Identity, Server
+from terminal.client import Terminal
 from terminal.simulator import SimulatedDoor
 from tests.e2e.test_command_line import said
 from tests.systems import a_system, photos, pid, ready_again, register, rows, web_client

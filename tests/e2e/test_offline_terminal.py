@@ -14,7 +14,8 @@ from rollcall.office import bus_of
 from shared.contracts.devices import AddDevice, Proof
 from shared.testing import eventually
 from shared.vision.engine import FaceEngine
-from terminal.client import Identity, Server, Terminal, fetch_token
+from terminal.admission import Identity, Server, fetch_token
+from terminal.client import Terminal
 from terminal.events import Channel, Delivered, Event, Face, Punch, Recognising, Result
 from terminal.offline import EyeSettings, load
 from terminal.punches import State

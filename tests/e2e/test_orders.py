@@ -7,7 +7,8 @@ from rollcall.office import bus_of, ensure_device
 from shared.contracts.devices import GetDevice
 from shared.runtime import background
 from shared.testing import eventually
-from terminal.client import Identity, Server, Terminal
+from terminal.admission import Identity, Server
+from terminal.client import Terminal
 from terminal.events import Event, Online
 from terminal.simulator import SimulatedDoor
 from tests.e2e.test_command_line import said

@@ -22,7 +22,8 @@ from rollcall.local import System
 from rollcall.office import bus_of, ensure_device
 from shared.runtime import background
 from shared.security import make_ticket
-from terminal.client import Identity, Server, Terminal, fetch_token
+from terminal.admission import Identity, Server, fetch_token
+from terminal.client import Terminal
 from terminal.events import Ended, Event
 from terminal.events import Punch as Push
 from terminal.simulator import Photo, Show, letterbox

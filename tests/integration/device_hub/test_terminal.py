@@ -34,7 +34,8 @@ from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, Terminal
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually
-from terminal.client import Identity, Server, Terminal
+from terminal.admission import Identity, Server
+from terminal.client import Terminal
 from terminal.events import Channel, Configured, Event, Obeyed, Offline, Online, Punch, Recognising
 from terminal.events import Result as Seen
 from terminal.library import Library

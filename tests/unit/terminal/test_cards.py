@@ -16,8 +16,8 @@ import pytest
 from shared.runtime import background
 from shared.testing import eventually
 from terminal import cards
+from terminal.admission import Identity, Server
 from terminal.cards import AGAIN_S, CardDesk, Cards, Lines, ReaderError, open_reader, read_cards
-from terminal.client import Identity, Server
 from terminal.events import CardAnswer, CardRead, Event
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)

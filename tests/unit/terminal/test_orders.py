@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from terminal.client import ack
 from terminal.events import Answer, Command, Configured, Rubbish, command, configured
 from terminal.orders import REMEMBERED, CannotDo, Orders, ServerClock, Snapshot, cannot_obey
+from terminal.talks import ack
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FRAME = {"type": "command", "id": "6f1c", "deadline": "2026-01-02T03:04:10Z", "action": "open_door", "seconds": 2.5}
