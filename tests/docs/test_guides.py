@@ -27,8 +27,6 @@ from tests.systems import photos
 PAGES = guides()
 BOX = "left=132 -F top=102 -F right=876 -F bottom=946"
 """the face in the terminal makers' picture; where it is in ours, the test asks"""
-ENGLISH_ONLY = {"docs/metrics.md"}
-"""tables of names, for operators"""
 SOMEBODY = "Joe Biden"
 """whom the guides register; the demo, which comes before, does not"""
 ENDED = "---- block ended"
@@ -72,7 +70,7 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("docs/") and ".zh" not in name])
 def test_every_guide_is_linked_from_the_first_page_and_has_its_twin(name: str) -> None:
     assert f"]({name})" in (ROOT / "README.md").read_text("utf-8")
-    assert name in ENGLISH_ONLY or name.replace(".md", ".zh.md") in PAGES
+    assert name.replace(".md", ".zh.md") in PAGES
 
 
 # ---- what is typed

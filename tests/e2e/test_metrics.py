@@ -20,7 +20,9 @@ from terminal.simulator import Photo, SimulatedTerminal
 from tests.e2e.test_command_line import said
 from tests.systems import a_system, photos, register, rows, web_client
 
-GUIDE = Path(__file__).parents[2] / "docs" / "metrics.md"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE, GUIDE_ZH = ((DOCS / name).read_text("utf-8") for name in ("metrics.md", "metrics.zh.md"))
+EVERY_SERVICE = {"all services", "全部服务"}
 SERVICES = {"gateway", "recognizer", "registry", "device-hub", "mqtt-bridge"}
 PROGRAMS_WORD = re.compile(r"[a-z0-9_./{}:+-]*", re.IGNORECASE)
 
@@ -34,16 +36,16 @@ class Listed:
     services: frozenset[str]
 
 
-def listed() -> dict[str, Listed]:
-    """The guide's table."""
+def listed(guide: str) -> dict[str, Listed]:
+    """The table of a guide, in either language."""
     found: dict[str, Listed] = {}
     services: frozenset[str] = frozenset()
-    table = GUIDE.read_text().split("| metric | type |")[1].split("\n## ")[0]
-    for line in table.strip().splitlines()[2:]:
+    _, table = re.split(r"^\| (?:metric|指标) \|.*\n\|[-|]+\n", guide, flags=re.MULTILINE)
+    for line in table.split("\n\n")[0].splitlines():
         name, kind, labels = (cell.strip() for cell in line.split("|")[1:4])
         if name.startswith("**"):
-            said = name.strip("*")
-            services = frozenset(SERVICES if said == "all services" else said.split(", "))
+            heading = name.strip("*")
+            services = frozenset(SERVICES if heading in EVERY_SERVICE else heading.split(", "))
         else:
             found[name.strip("`")] = Listed(kind, frozenset(re.findall(r"`(\w+)`", labels)), services)
     return found
@@ -95,6 +97,16 @@ async def scraped(system: System) -> dict[str, str]:
         return {name: (await client.get(f"{url}/metrics")).text for name, url in system.running.admin_urls.items()}
 
 
+def test_both_guides_list_the_same() -> None:
+    """Metrics, labels, services; and row by row of every table the same words of the program and expressions."""
+    assert listed(GUIDE) == listed(GUIDE_ZH)
+    rows_of, rows_of_zh = (
+        [sorted(re.findall("`[^`]+`", line)) for line in guide.splitlines() if line.startswith("|")]
+        for guide in (GUIDE, GUIDE_ZH)
+    )
+    assert rows_of == rows_of_zh
+
+
 async def test_a_system_at_work_tells_what_the_guide_lists_and_top_shows_it(tmp_path: Path) -> None:
     async with a_system(tmp_path, hubs=2, mqtt=MqttOptions(port=free_port())) as system:
         await at_work(system)
@@ -104,7 +116,7 @@ async def test_a_system_at_work_tells_what_the_guide_lists_and_top_shows_it(tmp_
         assert (len(hubs), len(held)) == (2, 1)  # each tells its own
         everything = {name: texts[name] for name in ("gateway", "registry", "mqtt-bridge")}
         everything |= {"recognizer": texts["recognizer-1"], "device-hub": texts[held[0]]}
-        assert told(everything) == listed()
+        assert told(everything) == listed(GUIDE)
         for line, service in (
             ('rollcall_punches_total{outcome="recorded"} 1.0', "registry"),
             ("rollcall_punch_lag_seconds_count 1.0", "registry"),
