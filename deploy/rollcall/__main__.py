@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from rollcall.access import device, key, mqtt
-from rollcall.command import DATA, SHORTEST_PASSWORD, run
-from rollcall.keys import DataFolderError
+from rollcall.command import DATA, SHORTEST_PASSWORD, run, run_now
 from rollcall.libraries import baidu, export, import_, import_baidu, reembed
 from rollcall.local import Options
 from rollcall.mqtt import MqttOptions
@@ -89,17 +88,18 @@ def up(
 
 @main.command("secrets")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def make_secrets(folder: Path) -> None:
-    """Make the secrets of an installation in FOLDER, one a file, and the broker's configuration.
+@click.option(
+    "--home-assistant",
+    help='The MQTT client that is a Home Assistant; "" for none.  [default: as it was, at first none]',
+)
+def make_secrets(folder: Path, home_assistant: str | None) -> None:
+    """Make the secrets of an installation in FOLDER, one a file, and the brokers' configuration.
 
     Secrets that are there already stay. After an upgrade, run it again: the services' rights may have changed.
     """
     from rollcall.installation import write_secrets
 
-    try:
-        write_secrets(folder)
-    except DataFolderError as error:
-        raise click.ClickException(str(error)) from None
+    run_now(lambda: write_secrets(folder, home_assistant))
     click.echo(f"The secrets are in {folder}. Keep a copy of them in a safe place: library_key decrypts the photos.")
 
 

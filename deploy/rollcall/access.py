@@ -12,6 +12,13 @@ SERIAL_ONLY = click.option(
 )
 
 
+INSTALLATION = click.option(
+    "--secrets",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Instead of --data: the secrets' folder of an installation that containers run.",
+)
+
+
 @click.group()
 def device() -> None:
     """Authorise, list and revoke terminals of a running system."""
@@ -104,11 +111,13 @@ def device_remove(data: Path, name: str) -> None:
 
 @click.group()
 def mqtt() -> None:
-    """Let third parties in by MQTT (`rollcall up --mqtt`), list them, shut them out; the system may be running."""
+    """Let third parties in by MQTT (`rollcall up --mqtt`, or the containers of the profile `mqtt`), list them, shut
+    them out; the system may be running."""
 
 
 @mqtt.command("add")
 @DATA
+@INSTALLATION
 @click.option(
     "--may",
     type=click.Choice(tuple(map(str, May))),
@@ -117,30 +126,32 @@ def mqtt() -> None:
     help="`command`: open doors too.",
 )
 @click.argument("name")
-def mqtt_add(data: Path, name: str, may: str) -> None:
+def mqtt_add(data: Path, secrets: Path | None, name: str, may: str) -> None:
     """Let the client NAME in, and print its password."""
     from rollcall.mqtt_clients import add_client
 
-    run_now(lambda: add_client(data, name, May(may)))
+    run_now(lambda: add_client(secrets or data, name, May(may), containers=secrets is not None))
 
 
 @mqtt.command("list")
 @DATA
-def mqtt_list(data: Path) -> None:
+@INSTALLATION
+def mqtt_list(data: Path, secrets: Path | None) -> None:
     """List the clients that may connect."""
     from rollcall.mqtt_clients import list_clients
 
-    run_now(lambda: list_clients(data))
+    run_now(lambda: list_clients(secrets or data, containers=secrets is not None))
 
 
 @mqtt.command("remove")
 @DATA
+@INSTALLATION
 @click.argument("name")
-def mqtt_remove(data: Path, name: str) -> None:
+def mqtt_remove(data: Path, secrets: Path | None, name: str) -> None:
     """Let the client NAME in no more; its connection is cut."""
     from rollcall.mqtt_clients import remove_client
 
-    run_now(lambda: remove_client(data, name))
+    run_now(lambda: remove_client(secrets or data, name, containers=secrets is not None))
 
 
 @click.group()

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollcall.keys import write_private
-from rollcall.mqtt import LISTENER_FILE, PID_FILE, USERS_FILE, MqttClient, MqttOptions, write_listener
+from rollcall.mqtt import (
+    LISTENER_FILE,
+    MOST_CONNECTIONS,
+    PID_FILE,
+    USERS_FILE,
+    MqttClient,
+    MqttOptions,
+    account,
+    listener,
+    write_listener,
+)
 from shared.bus.topology import NEEDS, rights
 
 OLDEST = (2, 14, 6)
@@ -78,7 +88,7 @@ def configuration(
     (Jepsen on NATS 2.12.1). `js_ack_fc_v2` off: nats-py's KV watch does not know it yet. `mqtt`: with the listener
     and the account of third parties, from the files that rollcall.mqtt writes beside this one.
     """
-    listener, third_parties = (f'include "{LISTENER_FILE}"', f'include "{USERS_FILE}"') if mqtt else ("", "")
+    listening, third_parties = (f'include "{LISTENER_FILE}"', f'include "{USERS_FILE}"') if mqtt else ("", "")
     users = "\n".join(_user(service, passwords[service]) for service in NEEDS)
     return f"""# written by rollcall, which will write it anew
 server_name: {name}
@@ -94,7 +104,7 @@ lame_duck_duration: "30s"
 pid_file: "{store.parent / PID_FILE}"
 feature_flags {{ js_ack_fc_v2: false }}
 jetstream {{ store_dir: "{store}", max_mem: 1GB, max_file: 8GB, sync_interval: always }}
-{listener}
+{listening}
 accounts {{
   {third_parties}
   ROLLCALL: {{
@@ -105,6 +115,28 @@ accounts {{
   }}
 }}
 {_cluster(cluster) if cluster else ""}"""
+
+
+def third_parties_configuration(
+    *, store: Path, monitor_port: int, options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str
+) -> str:
+    """The configuration file of a server of third parties' own, which knows nothing but MQTT.
+
+    NATS clients find nobody: that port is on loopback, and all users may come by MQTT only.
+    """
+    return f"""# written by rollcall, which will write it anew
+server_name: "rollcall-mqtt"
+listen: "127.0.0.1:-1"
+http: "127.0.0.1:{monitor_port}"
+max_pending: 16MB
+max_connections: {MOST_CONNECTIONS + 10}
+write_deadline: "10s"
+jetstream {{ store_dir: "{store}", max_mem: 64MB, max_file: 1GB, sync_interval: always }}
+{listener(options)}
+accounts {{
+  {account(options, clients, bridge_password)}
+}}
+"""
 
 
 def _cluster(cluster: Cluster) -> str:
@@ -145,9 +177,8 @@ async def start_broker(
 
     Raises BrokerError.
     """
-    binary = find_server()
     folder.mkdir(parents=True, exist_ok=True)
-    config, log = folder / "nats.conf", folder / "nats.log"
+    config = folder / "nats.conf"
     text = configuration(
         host="127.0.0.1",
         port=port,
@@ -159,6 +190,13 @@ async def start_broker(
     if mqtt is not None:
         write_listener(folder, mqtt, clients, passwords["mqtt"])
     write_private(config, text)
+    return await start_server(config, monitor_port, inherit)
+
+
+async def start_server(config: Path, monitor_port: int, inherit: tuple[int, ...] = ()) -> asyncio.subprocess.Process:
+    """Start a nats-server with this configuration, and wait until JetStream answers its health check. Raises
+    BrokerError."""
+    binary, log = find_server(), config.with_suffix(".log")
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             binary, "-c", str(config), stdout=out, stderr=out, start_new_session=True, pass_fds=inherit

@@ -12,6 +12,7 @@ from mqtt_bridge import topics
 from rollcall.keys import DataFolderError, write_private
 
 MOST_CLIENTS = 100
+MOST_CONNECTIONS = 2 * MOST_CLIENTS
 ACCOUNT = "MQTT"
 """the broker's account of third parties: nothing that the services say to each other exists in it"""
 LISTENER_FILE, USERS_FILE, PID_FILE = "mqtt.conf", "mqtt-users.conf", "nats.pid"
@@ -78,7 +79,18 @@ def _clients_path(data: Path) -> Path:
 
 
 def write_listener(folder: Path, options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str) -> None:
-    """What nats.conf includes, beside it.
+    """What nats.conf includes, beside it."""
+    write_private(folder / LISTENER_FILE, listener(options))
+    write_users(folder, options, clients, bridge_password)
+
+
+def write_users(folder: Path, options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str) -> None:
+    """Who may connect, beside nats.conf."""
+    write_private(folder / USERS_FILE, account(options, clients, bridge_password))
+
+
+def listener(options: MqttOptions) -> str:
+    """Where and how the broker listens.
 
     No `consumer_inactive_threshold`: a session whose consumer was forgotten comes back, subscribes again, is granted
     it, and hears nothing for ever (nats-server 2.15.1).
@@ -86,35 +98,28 @@ def write_listener(folder: Path, options: MqttOptions, clients: tuple[MqttClient
     tls = ""
     if options.cert and options.key:
         tls = f'tls {{ cert_file: "{options.cert.absolute()}", key_file: "{options.key.absolute()}" }}'
-    write_private(
-        folder / LISTENER_FILE,
-        f"""mqtt {{
+    return f"""mqtt {{
   host: "{options.host}", port: {options.port}
   max_ack_pending: 100, ack_wait: "10s", reject_qos2_publish: true
   {tls}
 }}
-""",
-    )
-    write_users(folder, options, clients, bridge_password)
+"""
 
 
-def write_users(folder: Path, options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str) -> None:
+def account(options: MqttOptions, clients: tuple[MqttClient, ...], bridge_password: str) -> str:
     """The account of third parties: the bridge, and each client with its least rights."""
     own = _subjects(*topics.bridge_rights(options.discovery))
     users = [_user(topics.BRIDGE, bridge_password, own, own)]
     users += [_client(client, options) for client in clients]
     newline = "\n"
-    write_private(
-        folder / USERS_FILE,
-        f"""{ACCOUNT}: {{
+    return f"""{ACCOUNT}: {{
   jetstream: {{ max_mem: 64MB, max_file: 1GB }}
-  limits: {{ max_connections: {2 * MOST_CLIENTS}, max_subscriptions: 4000, max_payload: 4096 }}
+  limits: {{ max_connections: {MOST_CONNECTIONS}, max_subscriptions: 4000, max_payload: 4096 }}
   users: [
 {newline.join(users)}
   ]
 }}
-""",
-    )
+"""
 
 
 def _client(client: MqttClient, options: MqttOptions) -> str:

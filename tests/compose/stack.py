@@ -33,6 +33,7 @@ class Stack:
     env_file: Path
     web_port: int
     hub_port: int
+    mqtt_port: int
 
     @property
     def url(self) -> str:
@@ -41,6 +42,10 @@ class Stack:
     @property
     def hub_url(self) -> str:
         return f"ws://127.0.0.1:{self.hub_port}"
+
+    @property
+    def secrets(self) -> Path:
+        return secrets_beside(self.env_file)
 
     def compose(self, *command: str) -> str:
         files = ("--env-file", str(self.env_file), "-f", str(ROOT / "deploy/compose.yaml"), "-p", PROJECT)
@@ -86,29 +91,39 @@ class Stack:
         await eventually(renewed, BACK_S, f"{container} is back")
 
 
+def secrets_beside(env_file: Path) -> Path:
+    return env_file.parent / "secrets"
+
+
+def rollcall(engine: Engine, secrets: Path, *command: str) -> str:
+    """A command about the secrets, which are /secrets to it; its standard output."""
+    user = f"{os.getuid()}:{os.getgid()}"
+    mount = f"{secrets}:/secrets"
+    return engine.docker("run", "--rm", "--network=none", "-u", user, "-v", mount, "rollcall-cli", *command)
+
+
 @contextmanager
 def running(engine: Engine, images: Mapping[str, str], folder: Path) -> Iterator[Stack]:
     """The stack from its secrets to its end; at the end containers, volumes and networks are gone."""
-    secrets = folder / "secrets"
+    env_file = folder / "env"
+    secrets = secrets_beside(env_file)
     secrets.mkdir()
-    user = f"{os.getuid()}:{os.getgid()}"
-    engine.docker(
-        "run", "--rm", "--network=none", "-u", user, "-v", f"{secrets}:/secrets", "rollcall-cli", "secrets", "/secrets"
-    )
-    web, hub, tls = free_port(), free_port(), free_port()
+    rollcall(engine, secrets, "secrets", "/secrets")
+    web, hub, tls, mqtt = free_port(), free_port(), free_port(), free_port()
     settings = {
         **images,
         "ROLLCALL_SECRETS": secrets,
         "ROLLCALL_HTTP": f"127.0.0.1:{web}",
         "ROLLCALL_HTTPS": f"127.0.0.1:{tls}",
         "ROLLCALL_HUB": f"127.0.0.1:{hub}",
+        "ROLLCALL_MQTT": f"127.0.0.1:{mqtt}",
+        "COMPOSE_PROFILES": "mqtt",
         "ROLLCALL_OPEN_FILES": min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "ROLLCALL_DEBOUNCE_S": 86_400,  # one punch per person and place, however long the test takes
         "MYSQL_BUFFER_POOL": "64M",
     }
-    env_file = folder / "env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    stack = Stack(engine, env_file, web, hub)
+    stack = Stack(engine, env_file, web, hub, mqtt)
     try:
         stack.compose("up", "-d")
         yield stack

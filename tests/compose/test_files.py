@@ -65,9 +65,9 @@ def test_nobody_starts_before_what_it_needs_is_well() -> None:
     assert set(alone["proxy"]["depends_on"]) == {"prepare", "gateway", "device-hub"}
 
 
-def test_only_the_proxy_and_grafana_can_be_reached_and_by_default_from_this_machine_only() -> None:
+def test_only_proxy_grafana_and_mqtt_can_be_reached_and_by_default_from_this_machine_only() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published.keys() == {"proxy", "grafana"}
+    assert published.keys() == {"proxy", "grafana", "mqtt"}
     assert all(":-127.0.0.1:" in port for ports in published.values() for port in ports)
 
 
@@ -76,6 +76,16 @@ def test_the_store_and_the_broker_have_no_way_out() -> None:
     assert networks["back"] == {"internal": True}
     for name in ("nats", "nats-2", "nats-3", "mysql", "registry", "recognizer", "migrate"):
         assert list(SERVICES[name]["networks"]) == ["back"]
+
+
+def test_third_parties_are_let_in_on_demand_and_reach_the_bridge_alone() -> None:
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["mqtt"]} == {
+        "mqtt",
+        "mqtt-bridge",
+    }
+    there = {name for name, service in SERVICES.items() if "mqtt" in service.get("networks", ())}
+    assert there == {"mqtt", "mqtt-bridge"}
+    assert SERVICES["mqtt"]["networks"] == ["mqtt"]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -106,7 +116,7 @@ def test_secrets_stay_and_only_their_owner_gets_to_them(tmp_path: Path) -> None:
 def test_every_setting_of_the_example_is_one_that_the_files_know() -> None:
     known = set(re.findall(r"\$\{(\w+)", "".join((DEPLOY / file).read_text() for file in FILES)))
     example = re.findall(r"^#?([A-Z_]+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
-    assert set(example) - {"COMPOSE_PROJECT_NAME"} <= known
+    assert set(example) - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"} <= known
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -117,7 +127,8 @@ def test_compose_itself_accepts_the_files(file: str, tmp_path: Path) -> None:
     write_secrets(tmp_path / "secrets")
     (tmp_path / "env").write_text(f"ROLLCALL_SECRETS={tmp_path / 'secrets'}\n")
     named = [argument for name in FILES[file] for argument in ("-f", str(DEPLOY / name))]
-    command = [*program, "--env-file", str(tmp_path / "env"), *named, "config", "--quiet"]
+    profiles = ["--profile", "mqtt", "--profile", "monitoring", "--profile", "cli"]
+    command = [*program, *profiles, "--env-file", str(tmp_path / "env"), *named, "config", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

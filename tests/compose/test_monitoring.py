@@ -55,4 +55,4 @@ def test_every_alert_is_in_the_operators_guide() -> None:
 def test_every_service_is_scraped_on_the_operators_port() -> None:
     jobs = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
     found = {(job["job_name"], *job["dns_sd_configs"][0]["names"], job["dns_sd_configs"][0]["port"]) for job in jobs}
-    assert found == {(name, name, 9100) for name in ("gateway", "recognizer", "registry", "device-hub")}
+    assert found == {(name, name, 9100) for name in ("gateway", "recognizer", "registry", "device-hub", "mqtt-bridge")}

@@ -1,13 +1,16 @@
 """deploy/compose.yaml really run (`make test-compose`): real containers, through the proxy."""
 
 import asyncio
+import json
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import httpx
 import pytest
+from aiomqtt import Client
 
 from shared.runtime import background
 from shared.testing import eventually
@@ -16,7 +19,7 @@ from terminal.client import Terminal
 from terminal.events import Event, Online
 from terminal.simulator import letterbox
 from tests.compose.engine import an_engine, prepare_images
-from tests.compose.stack import Stack, check_ledger, flowing, kiosks_at, running, until_reachable
+from tests.compose.stack import Kiosk, Stack, check_ledger, flowing, kiosks_at, rollcall, running, until_reachable
 from tests.systems import data_url, photos, register
 
 pytestmark = [
@@ -25,7 +28,7 @@ pytestmark = [
         os.environ.get("ROLLCALL_COMPOSE") != "1", reason="takes ten minutes and a Docker engine: make test-compose"
     ),
 ]
-KILLED = ("recognizer", "registry", "gateway", "device-hub", "nats", "mysql", "proxy")
+KILLED = ("recognizer", "registry", "gateway", "device-hub", "nats", "mysql", "proxy", "mqtt", "mqtt-bridge")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ async def test_what_is_for_operators_stays_inside(stack: Stack, people: list[byt
     async with _client(stack) as web:
         assert [(await web.get(path)).status_code for path in ("/metrics", "/readyz")] == [404, 404]
     said = stack.engine.docker("inspect", "--format", "{{json .Config.Env}}", *stack.containers("registry"))
-    key = (stack.env_file.parent / "secrets/library_key").read_text()
+    key = (stack.secrets / "library_key").read_text()
     assert key not in said
 
 
@@ -81,6 +84,23 @@ async def test_a_terminal_connects_through_the_proxy(stack: Stack, people: list[
             return any(isinstance(event, Online) for event in heard)
 
         await eventually(is_online, timeout=30)
+
+
+async def test_a_third_party_is_let_in_and_hears_a_punch(stack: Stack, people: list[bytes]) -> None:
+    """As docs/mqtt.md has it: added, the broker restarted, TLS with the certificate of the secrets."""
+    name = "campus-app"
+    password = rollcall(stack.engine, stack.secrets, "mqtt", "add", name, "--secrets", "/secrets").split()[-1]
+    stack.compose("restart", "mqtt")
+    await stack.healthy("mqtt")
+    await stack.healthy("mqtt-bridge")
+    trust = ssl.create_default_context(cafile=str(stack.secrets / "mqtt_cert"))
+    port = stack.mqtt_port
+    async with Client("127.0.0.1", port, username=name, password=password, tls_context=trust, timeout=20) as reader:
+        await reader.subscribe("rollcall/v1/punch", 1)
+        async with background(Kiosk("by mqtt", people[0]).stand(stack.url)), asyncio.timeout(60):
+            async for message in reader.messages:
+                if json.loads(message.payload)["place"] == "by mqtt":
+                    break
 
 
 async def test_recognizers_come_and_go_without_a_lost_answer(stack: Stack, people: list[bytes]) -> None:

@@ -170,7 +170,8 @@ class Site:
 
 
 @asynccontextmanager
-async def a_site(folder: Path, options: MqttOptions) -> AsyncIterator[Site]:
+async def a_site(folder: Path, options: MqttOptions | None) -> AsyncIterator[Site]:
+    """`options`: None for a broker that does not listen for MQTT."""
     async with (
         broker_in(folder, options, CLIENTS) as broker,
         broker.connect("registry") as registry,

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import bcrypt
 import pytest
+from click.testing import CliRunner
 
-from rollcall.keys import Keys
+from rollcall.__main__ import main
+from rollcall.installation import write_secrets
+from rollcall.keys import DataFolderError, Keys
 from rollcall.local import CannotStart, Options, free_port, local_system
 from rollcall.mqtt import MOST_CLIENTS, USERS_FILE, May, MqttOptions, read_clients, write_clients, write_users
 from rollcall.mqtt_clients import add_client, list_clients, remove_client
@@ -60,6 +63,58 @@ async def test_the_network_is_not_served_in_clear(tmp_path: Path, host: str) -> 
     with pytest.raises(CannotStart, match="--mqtt-cert"):
         async with local_system(options, lambda name, line: None, lambda step: None):
             pytest.fail("started")
+
+
+def test_an_installation_of_containers_has_its_clients_beside_its_secrets(tmp_path: Path) -> None:
+    with pytest.raises(DataFolderError, match="rollcall secrets"):
+        add_client(tmp_path / "elsewhere", "home", May.COMMAND, containers=True)
+    assert not (tmp_path / "elsewhere").exists()
+    write_secrets(tmp_path)
+    with pytest.raises(NotFound):
+        write_secrets(tmp_path, home_assistant="home")
+    add_client(tmp_path, "home", May.COMMAND, containers=True)
+    write_secrets(tmp_path, home_assistant="home")
+    assert told_of_home(tmp_path) == (True, "home", "true")
+    write_secrets(tmp_path)  # an upgrade changes nothing of it
+    assert told_of_home(tmp_path) == (True, "home", "true")
+    remove_client(tmp_path, "home", containers=True)
+    assert told_of_home(tmp_path) == (False, "", "false")
+
+
+def test_the_commands_take_the_folder_of_the_secrets(tmp_path: Path) -> None:
+    """As docs/mqtt.md types them, in a container."""
+    here = ("--secrets", str(tmp_path))
+    typed = (
+        ("mqtt", "add", "home", *here),
+        ("secrets", str(tmp_path)),
+        ("mqtt", "add", "home", "--may", "command", *here),
+        ("secrets", str(tmp_path), "--home-assistant", "home"),
+        ("mqtt", "list", *here),
+        ("mqtt", "remove", "home", *here),
+        ("secrets", str(tmp_path), "--home-assistant", "home"),
+    )
+    done = [CliRunner().invoke(main, words) for words in typed]
+    assert [result.exit_code for result in done] == [1, 0, 0, 0, 0, 0, 1]
+    assert "first: rollcall secrets" in done[0].output
+    assert "restart mqtt" in done[2].output
+    assert "1 client(s)" in done[4].output
+    assert "no MQTT client named home" in done[6].output
+
+
+def told_of_home(folder: Path) -> tuple[bool, str, str]:
+    """Whether the server lets it in; which client is announced to, and whether it is shown buttons."""
+    who, may = (folder / f"mqtt_home_assistant{what}" for what in ("", "_commands"))
+    return 'user: "home"' in (folder / "mqtt.conf").read_text(), who.read_text(), may.read_text()
+
+
+def test_a_certificate_of_ones_own_stays_and_half_a_pair_is_refused(tmp_path: Path) -> None:
+    for name in ("mqtt_cert", "mqtt_key"):
+        (tmp_path / name).write_text("my own")
+    write_secrets(tmp_path)
+    assert {(tmp_path / name).read_text() for name in ("mqtt_cert", "mqtt_key")} == {"my own"}
+    (tmp_path / "mqtt_key").unlink()
+    with pytest.raises(DataFolderError, match="belong together"):
+        write_secrets(tmp_path)
 
 
 def test_an_older_data_folder_gets_the_bridges_password(tmp_path: Path) -> None:
