@@ -12,7 +12,7 @@ The protocol is in docs/terminals.md.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import datetime
 from functools import partial
 from random import Random
@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 from websockets.exceptions import InvalidStatus
 
-from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove
-from terminal.backoff import Backoff
+from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove, proved_at
+from terminal.backoff import FIRST_S, HUB_FIRST_S, Backoff
 from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising
 from terminal.orders import Obey, Orders, ServerClock, cannot_obey
 from terminal.reserve import MODE, Camera, Eye, FaceKeeper, Reserve, Teller
@@ -67,7 +67,7 @@ class Terminal:
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
             keeper = self._keeper(http, self._reserve) if self._reserve else None
             hub = HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
-            group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub)))
+            group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub), HUB_FIRST_S))
             if keeper is not None:
                 group.create_task(keeper.run())
             if self._camera is not None:
@@ -142,22 +142,28 @@ class Terminal:
         await eye.run(camera, self.hear, self.now)
 
     async def _to_hub(self, http: httpx.AsyncClient, talk: HubTalk, stands: Callable[[], None]) -> None:
-        """With the secret alone, if there is one. Whom the hub refuses asks for a token: that announces it to the
-        office, and says why."""
-        if self._identity.secret:
+        """With the secret alone, if there is one, and unasked where the server's time is known. Whom the hub refuses
+        asks for a token: that announces it to the office, and says why."""
+        async for authorization in self._proofs(http):
             try:
-                return await talk.run(self._server, await prove(http, self._server, self._identity), stands)
+                return await talk.run(self._server, authorization, stands)
             except InvalidStatus as refused:
                 if refused.response.status_code != httpx.codes.UNAUTHORIZED:
                     raise
         token = await fetch_token(http, self._server, self._identity)
         return await talk.run(self._server, f"Bearer {token}", stands)
 
+    async def _proofs(self, http: httpx.AsyncClient) -> AsyncIterator[str]:
+        if self._identity.secret:
+            if self._clock.is_told:
+                yield proved_at(self._identity, self.now())
+            yield await prove(http, self._server, self._identity)
+
     async def _to_gateway(self, http: httpx.AsyncClient, talk: StreamTalk, stands: Callable[[], None]) -> None:
         await talk.run(self._server, await fetch_token(http, self._server, self._identity), stands)
 
-    async def _keep(self, channel: Channel, talk: "Talk") -> None:
-        backoff = Backoff(self._dice)
+    async def _keep(self, channel: Channel, talk: "Talk", first_s: float = FIRST_S) -> None:
+        backoff = Backoff(self._dice, first_s)
 
         def stands() -> None:
             backoff.worked()

@@ -11,7 +11,8 @@ from random import Random
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from websockets.uri import WebSocketURI, parse_uri
+from websockets.uri import parse_uri
+from websockets.utils import accept_key, generate_key
 
 from terminal.simulated import Simulated
 from terminal.tally import Tally
@@ -40,8 +41,16 @@ class Fleet:
     def __init__(self, squad: Squad, dice: Random | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.dice = dice or Random()  # noqa: S311 - jitter, no secret
-        self.uri: WebSocketURI = parse_uri(f"{squad.hub}/terminal")
-        self.knock = f"GET {self.uri.path} HTTP/1.1\r\nHost: {self.uri.host}:{self.uri.port}\r\n\r\n".encode()
+        uri, key = parse_uri(f"{squad.hub}/terminal"), generate_key()
+        self.address = uri.host, uri.port
+        request = f"GET {uri.path} HTTP/1.1\r\nHost: {uri.host}:{uri.port}\r\n"
+        self.knock = f"{request}\r\n".encode()
+        self.upgrade = (
+            f"{request}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nAuthorization: "
+        )
+        self.accepted = accept_key(key).encode()
+        self.hub_ahead_s: float | None = None
         self.tally = Tally()
         self.heartbeat_s = 20.0
         self._plan = squad

@@ -53,6 +53,11 @@ class ServerClock:
         if told.tzinfo is not None:
             self._told = (told, monotonic)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the server told its time yet."""
+        return self._told is not None
+
     def now(self, monotonic: float) -> datetime:
         """Our own time, if the server never told its."""
         if self._told is None:

@@ -7,15 +7,16 @@ import hmac
 import json
 import time
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final, Protocol, cast
 
-from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.uri import WebSocketURI
+from websockets.protocol import Protocol as WebSocket
+from websockets.protocol import Side
 
-from terminal.backoff import Backoff
+from terminal.admission import Identity, proved_at
+from terminal.backoff import HUB_FIRST_S, Backoff
 from terminal.events import Rubbish, read_object
 from terminal.talks import MAX_FRAME
 from terminal.tally import Tally
@@ -38,9 +39,17 @@ class Company(Protocol):
 
     loop: asyncio.AbstractEventLoop
     dice: Random
-    uri: WebSocketURI
+    address: tuple[str, int]
+    """the hub's host and port"""
     knock: bytes
     """the request for a challenge"""
+    upgrade: str
+    """the request for a WebSocket up to what it says in `Authorization`"""
+    accepted: bytes
+    """what the hub says when it understood the one key that all of a squad use: each of its own would be right, and
+    another tenth of the way in"""
+    hub_ahead_s: float | None
+    """how far the hub's clock is ahead of ours; None: it has not told, or did not believe ours"""
     tally: Tally
     heartbeat_s: float
 
@@ -69,16 +78,18 @@ def challenge_in(answer: bytes) -> str | None:
 class Simulated(asyncio.Protocol):
     """One terminal: a socket, the sans-IO WebSocket once there is one, and little else, since there are so many."""
 
-    __slots__ = ("_backoff", "_began", "_dialling", "_secret", "_sn", "_squad", "_timer", "_transport", "_words", "_ws",
-                 "heard_at", "pinged_at", "up")  # fmt: skip
+    __slots__ = ("_backoff", "_began", "_dialling", "_known", "_secret", "_sn", "_squad", "_timer", "_transport",
+                 "_words", "_ws", "heard_at", "pinged_at", "up")  # fmt: skip
 
     def __init__(self, squad: Company, sn: str, secret: str) -> None:
-        self._squad, self._sn, self._secret = squad, sn, secret.encode()
+        self._squad, self._sn, self._secret = squad, sn, secret
         self._transport: asyncio.Transport | None = None
-        self._ws: ClientProtocol | None = None
+        self._ws: WebSocket | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._words = b""
-        """of the answer with the challenge"""
+        """of an HTTP answer"""
+        self._known = False
+        """its WebSocket is asked for"""
         self._timer: asyncio.TimerHandle | None = None
         """until the next try, or the end of this one's patience"""
         self._backoff: Backoff | None = None
@@ -102,7 +113,7 @@ class Simulated(asyncio.Protocol):
         squad = self._squad
         local = (source, 0) if source else None
         try:
-            await squad.loop.create_connection(lambda: self, squad.uri.host, squad.uri.port, local_addr=local)
+            await squad.loop.create_connection(lambda: self, *squad.address, local_addr=local)
         except OSError as error:
             self._fail(type(error).__name__)
         finally:
@@ -110,12 +121,15 @@ class Simulated(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._squad.knock)
+        if self._squad.hub_ahead_s is None:
+            return self._transport.write(self._squad.knock)
+        at = datetime.fromtimestamp(time.time() + self._squad.hub_ahead_s, UTC)
+        return self._ask_in(proved_at(Identity("", self._sn, self._secret), at))
 
     def data_received(self, data: bytes) -> None:
         if self._ws is None:
             self._words += data
-            return self._answer()
+            return self._upgrade() if self._known else self._answer()
         self.heard_at = self._squad.loop.time()
         self._ws.receive_data(data)
         for event in self._ws.events_received():
@@ -131,21 +145,31 @@ class Simulated(asyncio.Protocol):
             return None
         self._words = b""
         self._be_patient()
-        answer = hmac.new(self._secret, challenge.encode(), hashlib.sha256).hexdigest()
-        self._ws = ClientProtocol(self._squad.uri, max_size=MAX_FRAME)
-        request = self._ws.connect()
-        request.headers["Authorization"] = f"Rollcall {challenge}:{answer}:{self._sn}"
-        self._ws.send_request(request)
-        return self._flush()
+        answer = hmac.new(self._secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
+        return self._ask_in(f"Rollcall {challenge}:{answer}:{self._sn}")
+
+    def _ask_in(self, authorization: str) -> None:
+        if self._transport is not None:
+            self._known = True
+            self._transport.write(f"{self._squad.upgrade}{authorization}\r\n\r\n".encode())
+
+    def _upgrade(self) -> None:
+        head, gap, rest = self._words.partition(b"\r\n\r\n")
+        if not gap and len(head) < MOST_HEAD:
+            return None
+        if not (head.startswith(b"HTTP/1.1 101 ") and self._squad.accepted in head):
+            if head.startswith(b"HTTP/1.1 401 "):  # perhaps its clock was set
+                self._squad.hub_ahead_s = None
+            return self._fail(head[:12].decode("ascii", "replace").replace("/1.1", ""))
+        self._words = b""
+        self._be_patient()
+        self._ws = WebSocket(Side.CLIENT, max_size=MAX_FRAME)
+        self._ws.send_text(HELLO)
+        self._flush()
+        return self.data_received(rest) if rest else None
 
     def _hear(self, event: Any) -> None:
-        ws = self._ws
         match event:
-            case Response() if ws is not None and ws.handshake_exc is None:
-                self._be_patient()
-                ws.send_text(HELLO)
-            case Response():
-                self._fail(f"HTTP {event.status_code}")
             case Frame(opcode=Opcode.TEXT):
                 self._read(bytes(event.data))
             case Frame(opcode=Opcode.PING):
@@ -161,6 +185,7 @@ class Simulated(asyncio.Protocol):
         match message["type"]:
             case "welcome":
                 self._welcomed(float(message["heartbeat_s"]))
+                self._compare_clocks(str(message["time"]))
             case "pong":
                 self._squad.tally.echo_ms.append(time.monotonic_ns() / 1e6 - int(message["id"]) / 1e3)
             case "command":
@@ -193,6 +218,10 @@ class Simulated(asyncio.Protocol):
         tally.welcomed += 1
         tally.connect_ms.append((self._squad.loop.time() - self._began) * 1e3)
 
+    def _compare_clocks(self, theirs: str) -> None:
+        if self._squad.hub_ahead_s is None:
+            self._squad.hub_ahead_s = datetime.fromisoformat(theirs).timestamp() - time.time()
+
     # ---- living
 
     def beat(self, now: float) -> None:
@@ -224,10 +253,10 @@ class Simulated(asyncio.Protocol):
             tally.dropped += 1
         else:
             tally.failed[reason] += 1
-        self.up, self._ws, self._words = False, None, b""
+        self.up, self._known, self._ws, self._words = False, False, None, b""
         self.stop()
         if self._backoff is None:
-            self._backoff = Backoff(self._squad.dice)
+            self._backoff = Backoff(self._squad.dice, HUB_FIRST_S)
         # Not at once: the old connection's end is still to be told, and must not be taken for the new one's.
         self._squad.later(SHORTEST_S + self._backoff.again(), self)
 

@@ -182,8 +182,11 @@ class Door:
         line.say(words, last=True)
 
     async def _check(self, request: Asked) -> Device:
-        if answered := challenge_answer(request):
-            return await self._desk.admit(*answered)
+        match proof(request):
+            case "rollcall", challenge, answered, sn:
+                return await self._desk.admit(challenge, answered, sn)
+            case "rollcall-at", at_ms, proved, sn:
+                return await self._desk.admit_now(at_ms, proved, sn)
         return await self._desk.check(CheckToken(token=bearer(request), spend=True))
 
 
@@ -195,15 +198,13 @@ def bearer(request: Asked) -> str:
     return next(iter(parse_qs(request.query).get("token", ())), "")[:64]
 
 
-def challenge_answer(request: Asked) -> tuple[str, str, str] | None:
-    """(challenge, answer, serial number) of `Authorization: Rollcall CHALLENGE:ANSWER:SN`, each cut to what it may be;
-    None if the header is of another kind."""
+def proof(request: Asked) -> tuple[str, str, str, str]:
+    """(scheme in small letters, what is answered, answer, serial number), each cut to what it may be, of
+    `Authorization: Rollcall CHALLENGE:ANSWER:SN` or `Rollcall-At MILLISECONDS:PROOF:SN`."""
     scheme, _, credentials = request.header("authorization").partition(" ")
-    if scheme.lower() != "rollcall":
-        return None
-    challenge, _, rest = credentials.strip().partition(":")
+    asked, _, rest = credentials.strip().partition(":")
     answered, _, sn = rest.partition(":")
-    return challenge[:128], answered[:128], sn[:64]
+    return scheme.lower(), asked[:128], answered[:128], sn[:64]
 
 
 def denial(error: RollcallError) -> bytes:

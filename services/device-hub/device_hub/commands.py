@@ -56,15 +56,25 @@ class TokenDesk:
         and neither the gateway nor the broker hears of it. Raises NotAllowed (9001), Unavailable."""
         if not challenges.holds(self._secret, challenge, time.time()):
             raise _refused("质询无效或已过期", "the challenge is not ours or has expired; get a new one")
+        device, secret = await self._with_secret(sn)
+        if not challenges.answered(self._secret, secret, challenge, answer, time.time()):
+            raise _refused("设备密钥不对", "wrong answer to the challenge")
+        return device
+
+    async def admit_now(self, at_ms: str, proof: str, sn: str) -> Device:
+        """The same for a terminal that knows our time and was not asked. Raises NotAllowed (9001), Unavailable."""
+        if not challenges.is_now(at_ms, time.time()):
+            raise _refused("时间与服务器相差太多", "its time is too far from ours; get a challenge")
+        device, secret = await self._with_secret(sn)
+        if not challenges.proves(secret, at_ms, proof):
+            raise _refused("设备密钥不对", "wrong proof of the secret")
+        return device
+
+    async def _with_secret(self, sn: str) -> tuple[Device, bytes]:
         device = await self._directory.by_serial(sn)
         if device is None or not device.authorised or device.proof is not Proof.SECRET:
             raise _refused("设备未授权", "the device is not authorised")
-        right = challenges.answered(
-            self._secret, self._directory.secret(device.device_id), challenge, answer, time.time()
-        )
-        if not right:
-            raise _refused("设备密钥不对", "wrong answer to the challenge")
-        return device
+        return device, self._directory.secret(device.device_id)
 
     async def _announced(self, asked: IssueToken) -> tuple[Device, ...]:
         try:

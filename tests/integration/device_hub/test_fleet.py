@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -24,6 +25,7 @@ from shared.contracts.hubs import Presence
 from shared.contracts.terminals import CheckDevice, IssueToken, OpenDoor, TerminalOrder, TerminalPush
 from shared.errors import NotAllowed
 from shared.testing import eventually
+from terminal.admission import Identity, proved_at
 from terminal.fleet import Fleet, Squad
 from terminal.simulated import SENT_AT
 from tests.conftest import Broker
@@ -144,6 +146,16 @@ async def test_a_fleets_hearts_beat(registry: Registry, start_hub: StartHub) -> 
             assert fleet.tally.dropped == 0
 
 
+async def test_a_fleet_whose_clock_is_wrong_is_asked(registry: Registry, start_hub: StartHub) -> None:
+    async with start_hub() as running:
+        squad = Squad(hub=f"ws://127.0.0.1:{running.port}", terminals=enlist(registry, 5), ramp_s=0.1)
+        async with running_fleet(squad) as fleet:
+            fleet.hub_ahead_s = 3_600
+            await eventually(online(fleet, 5, 5), 15, "five are online")
+            assert fleet.tally.failed["HTTP 401"] >= 1
+            assert abs(fleet.hub_ahead_s) < 5
+
+
 async def test_a_fleet_obeys_and_takes_its_configuration_over(site: Site) -> None:
     squad = Squad(hub=f"ws://127.0.0.1:{site.running.port}", terminals=enlist(site.registry, 5))
     async with running_fleet(squad) as fleet:
@@ -223,6 +235,17 @@ def enter(site: Site, asked: str, key: str, sn: str) -> connect:
     )
 
 
+def enter_now(site: Site, key: str, sn: str, ahead_s: float = 0.0, *, spoilt: bool = False) -> connect:
+    moment, proof, sn = proved_at(Identity("", sn, key), now() + timedelta(seconds=ahead_s)).split(":", 2)
+    authorization = f"{moment}:{proof[::-1] if spoilt else proof}:{sn}"
+    return connect(
+        f"ws://127.0.0.1:{site.running.port}/terminal",
+        additional_headers={"Authorization": authorization},
+        compression=None,
+        proxy=None,
+    )
+
+
 @pytest.fixture
 async def east(site: Site) -> str:
     """The serial number of a device with a secret, with a colon in it as the office may have typed."""
@@ -263,5 +286,27 @@ async def test_who_does_not_is_refused(site: Site, east: str) -> None:
         enter(site, asked, "", "SN1"),
         enter(site, asked, secret(7), "nobody"),
         enter(site, "", "", ""),
+    ):
+        assert (await refused(way_in))["code"] == 9001
+
+
+async def test_who_knows_the_time_enters_unasked(site: Site, east: str) -> None:
+    for ahead_s in (0.0, 25.0, -25.0):
+        async with enter_now(site, secret(7), east, ahead_s) as socket:
+            assert (await greet(socket))["device"] == 7
+
+
+async def test_whose_time_or_secret_is_wrong_does_not(site: Site, east: str) -> None:
+    site.registry.put(8, state=DeviceState.SUSPENDED, proof=Proof.SECRET)
+    site.registry.secrets[8] = secret(8).encode()
+    for way_in in (
+        enter_now(site, secret(7), east, ahead_s=35),
+        enter_now(site, secret(7), east, ahead_s=-35),
+        enter_now(site, secret(7), east, spoilt=True),
+        enter_now(site, secret(9), east),
+        enter_now(site, secret(8), "SN8"),
+        enter_now(site, secret(1), "SN1"),
+        enter_now(site, secret(7), "nobody"),
+        enter_now(site, "", ""),
     ):
         assert (await refused(way_in))["code"] == 9001

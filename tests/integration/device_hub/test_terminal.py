@@ -252,6 +252,51 @@ async def test_a_terminal_with_a_secret_needs_no_token_for_the_hub(site: Site, s
     assert heard == [Online(Channel.HUB), Configured(0, DeviceConfig().model_dump(mode="json"))]
 
 
+@asynccontextmanager
+async def way_to(port: int) -> AsyncIterator[tuple[int, list[str]]]:
+    """A port that leads to another, and how each connection through it began, newest last."""
+    heads: list[str] = []
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(next((line for line in head.decode().split("\r\n") if line.startswith("Authorization")), ""))
+        back.write(head)
+        await asyncio.wait(
+            [asyncio.create_task(_copy(reader, back)), asyncio.create_task(_copy(there, writer))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        back.close()
+        writer.close()
+
+    server = await asyncio.start_server(lead, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1], heads
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+
+
+async def test_a_terminal_that_knows_the_hubs_time_comes_back_unasked(site: Site, server: Server) -> None:
+    site.registry.put(7, proof=Proof.SECRET)
+    site.registry.secrets[7] = b"s" * 64
+    async with way_to(site.running.port) as (port, heads):
+        nobody = Server("http://127.0.0.1:9", f"ws://127.0.0.1:{port}")
+        async with running(Identity("门7", "SN7", "s" * 64), nobody) as heard:
+            await eventually(lambda: _last_is(heard, Online))
+            await site.running.hub.close()
+
+            async def is_back() -> bool:
+                return len(heard) >= 3
+
+            await eventually(is_back)
+    assert [type(event) for event in heard[:3]] == [Online, Offline, Online]
+    assert [head.partition(" ")[2].partition(" ")[0] for head in heads[:3]] == ["", "Rollcall", "Rollcall-At"]
+
+
 async def test_a_terminal_that_the_hub_refuses_announces_itself_by_asking_for_a_token(
     site: Site, server: Server
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from device_hub.challenges import CHALLENGE_S, answer_to, answered, issue
+from device_hub.challenges import CHALLENGE_S, MOMENT_S, answer_to, answered, is_now, issue, proof_at, proves
 
 HUB, DEVICE = b"hub secret", b"0123456789abcdef"
 NOW = 1_800_000_000.0
@@ -36,3 +36,34 @@ def test_an_altered_challenge() -> None:
 
 def test_no_two_are_alike() -> None:
     assert len({issue(HUB, NOW) for _ in range(100)}) == 100
+
+
+def test_a_moment_is_now_within_half_a_minute() -> None:
+    for second, right in (
+        (0, True),
+        (MOMENT_S, True),
+        (-MOMENT_S, True),
+        (MOMENT_S + 1, False),
+        (-MOMENT_S - 1, False),
+    ):
+        assert is_now(str(int((NOW + second) * 1e3)), NOW) is right
+
+
+@pytest.mark.parametrize("moment", ["", "-1", "1e12", " 1800000000000", "1800000000.000", "١٨٠٠٠٠٠٠٠٠٠٠٠", "9" * 200])
+def test_what_is_no_moment(moment: str) -> None:
+    assert not is_now(moment, NOW)
+
+
+def test_a_proof_of_the_moment_is_of_one_secret_and_one_moment() -> None:
+    moment = "1800000000000"
+    proof = proof_at(DEVICE, moment)
+    assert proves(DEVICE, moment, proof)
+    assert proves(DEVICE, moment, proof.upper())
+    assert not proves(DEVICE, "1800000000001", proof)
+    assert not proves(b"another", moment, proof)
+    assert not proves(b"", moment, proof_at(b"", moment))
+
+
+def test_a_challenge_coaxes_no_proof_out_of_a_terminal() -> None:
+    moment = "1800000000000"
+    assert not proves(DEVICE, moment, answer_to(DEVICE, moment))
