@@ -2,12 +2,12 @@
 hub holds which terminal."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import lru_cache
 from sys import intern
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -121,7 +121,11 @@ class HubDevices(Message):
     @classmethod
     def of(cls, devices: Iterable[HubDevice]) -> Self:
         """These, in their order."""
-        rows = [tuple(getattr(device, name) for name in _HUB_DEVICE) for device in devices]
+        return cls.of_rows([tuple(getattr(device, name) for name in _HUB_DEVICE) for device in devices])
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[tuple[Any, ...]]) -> Self:
+        """Terminals as the fields of HubDevice in their order; thirty pages of them are read for each starting hub."""
         return cls(**dict(zip(cls.model_fields, zip(*rows, strict=True), strict=True))) if rows else cls()
 
     def rows(self) -> Iterator[HubDevice]:

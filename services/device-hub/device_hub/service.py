@@ -39,9 +39,9 @@ from shared.runtime import background, listen
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-BACKLOG = 1_024
+BACKLOG = 2_048
 """connections that wait in the kernel's queue to be accepted: they and the strangers that were accepted already have
-their turn within ten seconds. More would give up before it is their turn, and be work for nothing"""
+their turn within ten seconds, at 250 a second. More would give up before it is their turn, and be work for nothing"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 100
