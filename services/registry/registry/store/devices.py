@@ -46,7 +46,6 @@ from shared.contracts.hubs import (
     DevicesMark,
     DevicesSeen,
     FindHubDevices,
-    HubDevice,
     HubDevices,
     ListHubDevices,
 )
