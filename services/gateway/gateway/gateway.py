@@ -13,6 +13,7 @@ from gateway.frames import Frames
 from gateway.reporting import Terminals, Wall
 from gateway.settings import GatewaySettings
 from gateway.settlements import Settled, Settlements
+from gateway.terminal_streams import TerminalStreams
 from gateway.throttle import bucket_of
 from shared.bus import Bus
 from shared.contracts.attendance import AttendanceRecorded, AttendanceRepeated
@@ -33,6 +34,7 @@ class Gateway:
     face_api: FaceApi
     wall: Wall
     terminals: Terminals
+    terminal_streams: TerminalStreams
     feed: Feed
     health: Health
     zone: ZoneInfo
@@ -64,6 +66,7 @@ class Gateway:
         await self.feed.start(self.bus)
         await self.indexes.start(self.bus)
         await self.face_api.start(self.bus)
+        await self.terminal_streams.start()
         await self.bus.follow(AttendanceRecorded.subject, AttendanceRecorded, self._settled)
         await self.bus.follow(AttendanceRepeated.subject, AttendanceRepeated, self._settled)
 
@@ -90,6 +93,7 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
         face_api=FaceApi.build(settings, events, frames, indexes),
         wall=wall,
         terminals=Terminals(events),
+        terminal_streams=TerminalStreams(events),
         feed=Feed(zone),
         health=health,
         zone=zone,
