@@ -42,12 +42,12 @@ class Gateway:
 
     @property
     def open_streams(self) -> int:
-        """How many there are, those without a hello included."""
+        """How many there are, walls and those without a hello included."""
         return self._streams.total()
 
     @contextmanager
     def room(self, address: str) -> Iterator[None]:
-        """A place among the open streams, for this client. Raises Unavailable when all, or all of one client, are
+        """A place among the open streams and walls, for this client. Raises Unavailable when all, or all of one client, are
         taken."""
         client, settings = bucket_of(address), self.settings
         if self._streams.total() >= settings.max_sources or self._streams[client] >= settings.max_sources_per_address:

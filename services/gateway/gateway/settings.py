@@ -16,7 +16,7 @@ class GatewaySettings(Settings):
     secure_cookies: bool = False
     """True behind HTTPS"""
     max_sources: int = 4_000
-    """streams open at once on this gateway"""
+    """streams and walls (`/feed`) open at once on this gateway"""
     max_sources_per_address: int = 500
     """of these from one address; a whole school may stand behind one"""
     max_connections_per_address: int = 400

@@ -5,7 +5,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,6 +90,9 @@ class Open:
             await socket.send(json.dumps({"type": "hello", "token": str(device_id)}))
             assert await hear(socket) == {"type": "next"}
             yield socket
+
+    async def has_room(self) -> bool:
+        return self.gateway.open_streams < 4
 
     async def place(self, device_id: int) -> str:
         """Where the terminal's newest picture was taken, as a recognizer is told; empty without one."""
@@ -197,3 +200,23 @@ async def test_a_change_that_crossed_the_hello_counts(running: Open) -> None:
         async with running.stream(1) as socket:
             assert await hear(socket) == REFUSED
             assert await closed(socket) == 1008
+
+
+async def test_walls_take_places_as_streams_do(running: Open) -> None:
+    """One ticket is good for any number, and an address has four places."""
+    path = f"/feed?recent=1&ticket={TICKET}"
+    async with AsyncExitStack() as walls, running.stream(1):
+        for _ in range(3):
+            assert await hear(await walls.enter_async_context(running.dial(path))) == {"type": "recent", "items": []}
+        async with running.dial(path) as beyond:
+            assert await hear(beyond) == {
+                "type": "error",
+                "code": "unavailable",
+                "zh": "连接数已满，请稍后再试",
+                "en": "too many streams are open, please try again",
+            }
+            assert await closed(beyond) == 1013
+        await walls.aclose()
+        await eventually(running.has_room)
+        async with running.dial(path) as again:
+            assert await hear(again) == {"type": "recent", "items": []}
