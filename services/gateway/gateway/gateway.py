@@ -47,8 +47,8 @@ class Gateway:
 
     @contextmanager
     def room(self, address: str) -> Iterator[None]:
-        """A place among the open streams and walls, for this client. Raises Unavailable when all, or all of one client, are
-        taken."""
+        """A place among the open streams and walls, for this client. Raises Unavailable when all, or all of one client,
+        are taken."""
         client, settings = bucket_of(address), self.settings
         if self._streams.total() >= settings.max_sources or self._streams[client] >= settings.max_sources_per_address:
             raise Unavailable("连接数已满，请稍后再试", "too many streams are open, please try again")
