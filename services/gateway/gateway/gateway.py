@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import Indexes, Recognition
+from gateway.decoding import Decoding
 from gateway.feed import Feed
 from gateway.frames import Frames
 from gateway.reporting import Terminals, Wall
@@ -28,6 +29,7 @@ class Gateway:
     settings: GatewaySettings
     bus: Bus
     frames: Frames
+    decoding: Decoding
     recognition: Recognition
     settlements: Settlements
     indexes: Indexes
@@ -79,7 +81,7 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
     """Wire the parts; nothing runs yet."""
     zone = ZoneInfo(settings.timezone)
     frames = Frames(settings.instance, events, frames_bus)
-    settlements, indexes, wall = Settlements(events), Indexes(), Wall(events)
+    settlements, indexes, wall, decoding = Settlements(events), Indexes(), Wall(events), Decoding()
     health = Health("gateway")
     health.add("broker", events.ready)
     health.add("frames", frames_bus.ready)
@@ -87,10 +89,11 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
         settings=settings,
         bus=events,
         frames=frames,
-        recognition=Recognition(events, frames, settlements, indexes, wall),
+        decoding=decoding,
+        recognition=Recognition(events, frames, settlements, indexes, wall, decoding),
         settlements=settlements,
         indexes=indexes,
-        face_api=FaceApi.build(settings, events, frames, indexes),
+        face_api=FaceApi.build(settings, events, frames, indexes, decoding=decoding),
         wall=wall,
         terminals=Terminals(events),
         terminal_streams=TerminalStreams(events),
