@@ -96,15 +96,11 @@ class Stream:
             for task in (writer, *self._tasks):
                 task.cancel()
 
-    def look_again(self, seconds: float = 0.0) -> None:
-        """Have the terminal looked at, so many seconds from now; a look that is under way counts no longer."""
+    def look_again(self) -> None:
+        """Have the terminal looked at; a look that is under way counts no longer."""
         if self._looking:
             self._looking.cancel()
-        self._looking = self._later(self._look(seconds))
-
-    async def _look(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._gateway.terminal_streams.look(self._origin.device_id, self)
+        self._looking = self._later(self._gateway.terminal_streams.look(self._origin.device_id, self))
 
     def take_over(self, device: Device) -> None:
         """Its name or its place may be another one now."""

@@ -28,7 +28,7 @@ seconds."""
 class OpenStream(Protocol):
     """What is needed of gateway.stream.Stream."""
 
-    def look_again(self, seconds: float = 0.0) -> None:
+    def look_again(self) -> None:
         """Let `TerminalStreams.look` decide whether it goes on."""
 
     def take_over(self, device: Device) -> None:
@@ -46,6 +46,7 @@ class TerminalStreams:
         self._open: dict[int, set[OpenStream]] = {}
         self._asking = asyncio.Semaphore(AT_ONCE)
         self._changed_at = -FRESH_S
+        self.ask_again_s = ASK_AGAIN_S
 
     async def start(self) -> None:
         """Hear of changes; look at all after the broker was away, for what was said meanwhile is lost."""
@@ -70,19 +71,23 @@ class TerminalStreams:
 
     async def look(self, device_id: int, stream: OpenStream) -> None:
         """Ask for the terminal: end its stream, or let it take over what was changed."""
-        try:
-            async with self._asking:
-                device = await self._bus.ask(GetDevice(device_id=device_id))
-        except NotFound:
-            self._cut(device_id)
-        except (RollcallError, ContractError) as error:
-            log.warning("terminal not looked at", device=device_id, reason=str(error))
-            stream.look_again(ASK_AGAIN_S)
+        async with self._asking:  # while the registry is away, those who wait for it keep the others from asking
+            device = await self._ask(device_id)
+        if device is not None and device.authorised:
+            stream.take_over(device)
         else:
-            if device.authorised:
-                stream.take_over(device)
-            else:
-                self._cut(device_id)
+            self._cut(device_id)
+
+    async def _ask(self, device_id: int) -> Device | None:
+        """Until somebody knows."""
+        while True:
+            try:
+                return await self._bus.ask(GetDevice(device_id=device_id))
+            except NotFound:
+                return None
+            except (RollcallError, ContractError) as error:
+                log.warning("terminal not looked at", device=device_id, reason=str(error))
+                await asyncio.sleep(self.ask_again_s)
 
     async def _changed(self, event: DeviceChanged, _: str) -> None:
         self._changed_at = time.monotonic()

@@ -23,7 +23,7 @@ from shared.contracts.base import now
 from shared.contracts.devices import Device, DeviceChange, DeviceChanged, DeviceState, GetDevice
 from shared.contracts.recognition import Frame, FrameCall
 from shared.contracts.terminals import CheckToken
-from shared.errors import Gone, NotFound
+from shared.errors import Gone, NotFound, Unavailable
 from shared.runtime import serve_http
 from shared.security import make_ticket
 from shared.testing import eventually
@@ -52,6 +52,8 @@ class Office:
     copy: dict[int, Device] = field(default_factory=dict)
     looks: list[int] = field(default_factory=list)
     """which terminals the registry was asked for"""
+    away: bool = False
+    """the registry cannot say"""
 
     def put(self, device_id: int, **fields: Any) -> None:
         usual = {"name": f"门{device_id}", "sn": f"SN{device_id}", "state": DeviceState.AUTHORISED, "created_at": now()}
@@ -63,6 +65,8 @@ class Office:
 
     async def get(self, asked: GetDevice) -> Device:
         self.looks.append(asked.device_id)
+        if self.away:
+            raise Unavailable
         if asked.device_id not in self.devices:
             raise NotFound("没有这台终端", "no such terminal")
         return self.devices[asked.device_id]
@@ -185,6 +189,24 @@ async def test_of_many_changes_each_open_stream_is_looked_at(running: Open) -> N
             assert await closed(socket) == 1008
         await stays.ping()
         assert running.gateway.open_streams == 1
+
+
+async def test_a_registry_that_cannot_say_is_asked_again(running: Open) -> None:
+    running.gateway.terminal_streams.ask_again_s = 0.05
+    async with running.stream(1) as socket:
+        running.office.away = True
+        running.office.put(1, state=DeviceState.SUSPENDED)
+        await running.office.tell(1, DeviceChange.EDITED)
+
+        async def is_asked_twice() -> bool:
+            return len(running.office.looks) >= 2
+
+        await eventually(is_asked_twice)
+        await socket.ping()
+        assert running.gateway.open_streams == 1
+        running.office.away = False
+        assert await hear(socket) == REFUSED
+        assert await closed(socket) == 1008
 
 
 async def test_a_change_that_crossed_the_hello_counts(running: Open) -> None:
