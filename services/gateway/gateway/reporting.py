@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from nats.js.errors import Error as JetStreamError
+from nats.errors import Error as NatsError
 
 from shared.bus import Bus
 from shared.bus.terminals import order
@@ -117,5 +117,5 @@ class Terminals:
             bucket = await self._bus.js.key_value(PRESENCE)
             entry = await bucket.get(str(device_id))
             return Presence.decode(entry.value or b"").hub
-        except (JetStreamError, ContractError, TimeoutError):
+        except (NatsError, ContractError, TimeoutError):
             return ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import NOBODY, Answer, Enrolled, StudentForm
+from gateway.decoding import Decoding
 from gateway.settings import GatewaySettings
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.health import Health
@@ -101,7 +102,7 @@ class GatewayDouble:
         self.recognition = RecognitionDouble(self.registry)
         self.terminals = TerminalsDouble()
         self.feed = FeedDouble()
-        self.frames, self.indexes = VisionDouble(), IndexesDouble()
+        self.frames, self.indexes, self.decoding = VisionDouble(), IndexesDouble(), Decoding()
         self.face_api = FaceApi.build(
             self.settings,
             self.bus,  # type: ignore[arg-type]
