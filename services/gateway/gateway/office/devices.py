@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from functools import partial
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from gateway.policies import WALL_TICKET, PostedForm, office_session
 from gateway.sessions import Flash
 from gateway.site import Site, TheSite
 from gateway.words import Words
+from shared.contracts.device_log import deed_of
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -147,11 +149,19 @@ async def _one(
         typed=typed or _as_typed(device),
         known=students.classes,
         log=log.entries,
+        deed=partial(_deed, site.words(request)),
         problem=problem,
         order_problem=order_problem,
         snapshot=snapshot,
         secret=secret,
     )
+
+
+def _deed(words: Words, action: str) -> str:
+    """A line of the log in the reader's language; what we have no word for stands as it is."""
+    deed, done = deed_of(action)
+    said = words.get(f"devices.done_{deed.replace(' ', '_')}", deed)
+    return said if done else f"{said} · {words('devices.not_done')}"
 
 
 def _as_typed(device: Device) -> dict[str, str]:

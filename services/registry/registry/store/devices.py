@@ -12,6 +12,7 @@ from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit, enter
 from registry.tables import Audit, DeviceRow
 from shared.contracts.base import Done, now
+from shared.contracts.device_log import action_of
 from shared.contracts.devices import (
     MAX_PENDING,
     AddDevice,
@@ -59,7 +60,7 @@ ITSELF = "terminal"
 """who announces, in the log"""
 SECRET_BYTES = 32
 MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
-CHANGES = (*(f"device {change}" for change in DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
+CHANGES = (*map(action_of, DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
 """actions in the audit after which a hub's copy is old"""
 
 
@@ -178,7 +179,7 @@ def _refuse(row: DeviceRow, name: str) -> None:
 
 
 async def _tell(session: AsyncSession, device_id: int, change: DeviceChange, by: str) -> None:
-    await audit(session, by, f"device {change}", _subject(device_id))
+    await audit(session, by, action_of(change), _subject(device_id))
     await announce(session, DeviceChanged(device_id=device_id, change=change, by=by))
 
 
@@ -426,7 +427,7 @@ async def deeds_done(session: AsyncSession, asked: DeedsDone) -> Done:
         {
             "at": deed.at,
             "by": deed.by,
-            "action": f"device {deed.action}{'' if deed.done else ' failed'}",
+            "action": action_of(deed.action, done=deed.done),
             "what": _subject(deed.device_id),
             "detail": deed.detail,
         }

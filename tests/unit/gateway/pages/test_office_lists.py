@@ -367,3 +367,14 @@ async def test_what_a_terminal_was_told_stands_in_its_log(office: httpx.AsyncCli
     text = (await office.get(f"/office/devices/{device.device_id}")).text
     for words in ("开门", "访客", "显示消息 · 未完成", "unsupported", "command line"):
         assert words in text
+
+
+async def test_punches_that_a_terminal_lost_stand_in_its_log(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = gateway.registry.add_waiting_device("东门", "E-1")
+    at = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    actions = ("device punch refused", "device punches lost", "device painted green failed")
+    gateway.registry.device_log = tuple(LogEntry(at=at, by="terminal", action=action) for action in actions)
+    page = await office.get(f"/office/devices/{device.device_id}")
+    assert page.status_code == 200
+    for words in ("打卡被退回", "打卡记录丢失", "painted green · 未完成"):
+        assert words in page.text
