@@ -1,8 +1,9 @@
 """Commands of the office on a running system: the password, the terminals."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ from rollcall.keys import Keys
 from rollcall.local import CannotStart
 from rollcall.running import Running, find_running
 from shared.bus import Bus, connect
-from shared.bus.terminals import order
+from shared.bus.terminals import connected, order
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -25,9 +26,10 @@ from shared.contracts.devices import (
     RenewSecret,
     SuspendDevice,
 )
+from shared.contracts.hubs import Presence
 from shared.contracts.office import Password, SetPassword
 from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Unavailable
 from shared.runtime import read_settings
 from shared.settings import Settings
 
@@ -96,14 +98,45 @@ def _tell(issued: IssuedSecret) -> None:
 
 
 async def list_devices(data: Path) -> None:
-    """Print all terminals, those that wait first."""
+    """Print all terminals, those that wait first, and which are connected now."""
+    count = 0
     async with bus_of(data) as bus:
-        devices = await all_devices(bus)
-    for device in devices:
-        weak = " (serial number only)" if device.proof is Proof.SERIAL else ""
-        seen = f"seen {device.seen_at:%Y-%m-%d %H:%M}" if device.seen_at else "never seen"
-        click.echo(f"{device.device_id:>5}  {device.state:10}  {device.sn:24}  {seen:21}  {device.name}{weak}")
-    click.echo(f"{len(devices)} device(s)")
+        async for page in _pages(bus):
+            online = await _online(bus, page)
+            for device in page:
+                click.echo(_line(device, online))
+            count += len(page)
+    click.echo(f"{count} device(s)")
+
+
+async def _online(bus: Bus, devices: Iterable[Device]) -> Mapping[int, Presence] | None:
+    """Those that are connected, by id; None if it cannot be looked up. Only whom the office let in can be."""
+    try:
+        return await connected(bus, [device.device_id for device in devices if device.authorised])
+    except Unavailable:
+        return None
+
+
+def _line(device: Device, online: Mapping[int, Presence] | None) -> str:
+    if online is None:
+        where = "connection unknown"
+    elif device.device_id in online:
+        where = f"online since {_moment(online[device.device_id].since)}"
+    else:
+        where = f"offline, seen {_moment(device.seen_at)}" if device.seen_at else "offline, never seen"
+    more = [
+        "serial number only" if device.proof is Proof.SERIAL else "",
+        f"at {device.place}" if device.place else "",
+        f"classes {', '.join(device.classes)}" if device.classes else "",
+        f"clock {device.clock_offset_ms:+} ms" if device.clock_offset_ms is not None else "",
+    ]
+    said = "; ".join(filter(None, more))
+    return f"{device.device_id:>5}  {device.state:10}  {device.sn:24}  {where:30}  {device.name}{said and f' ({said})'}"
+
+
+def _moment(at: datetime) -> str:
+    """In this machine's time zone."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
 async def authorise_device(data: Path, name: str, *, serial_only: bool) -> None:
@@ -131,12 +164,12 @@ async def renew_secret(data: Path, name: str) -> None:
     _tell(issued)
 
 
-async def all_devices(bus: Bus) -> list[Device]:
-    """Every terminal, page by page."""
-    devices: list[Device] = []
-    while page := (await bus.ask(ListDevices(offset=len(devices)))).devices:
-        devices.extend(page)
-    return devices
+async def _pages(bus: Bus) -> AsyncIterator[tuple[Device, ...]]:
+    """All terminals, those that wait first."""
+    offset = 0
+    while page := (await bus.ask(ListDevices(offset=offset))).devices:
+        yield page
+        offset += len(page)
 
 
 async def remove_device(data: Path, name: str) -> None:

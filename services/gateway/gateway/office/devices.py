@@ -1,7 +1,7 @@
 """Terminals: those that ask to be let in, those that may connect; and the link for a hall's screen."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from fastapi import APIRouter, Depends
@@ -30,6 +30,7 @@ from shared.contracts.devices import (
     RenewSecret,
     SuspendDevice,
 )
+from shared.contracts.hubs import Presence
 from shared.contracts.people import FindStudents
 from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
 from shared.errors import Conflict, Gone, InvalidInput, Unavailable
@@ -90,8 +91,25 @@ async def _list(
     if page > pager.pages:
         return site.redirect(LIST + pager.link(pager.pages))
     return site.form_page(
-        request, "devices.html", status, found=found, asked=asked, pager=pager, typed=shown, problem=problem, wall=wall
+        request,
+        "devices.html",
+        status,
+        found=found,
+        online=await _online(site, found.devices),
+        asked=asked,
+        pager=pager,
+        typed=shown,
+        problem=problem,
+        wall=wall,
     )
+
+
+async def _online(site: Site, devices: Iterable[Device]) -> Mapping[int, Presence] | None:
+    """Those that are connected, by id; None if nobody can say. Only whom the office let in can be."""
+    try:
+        return await site.gateway.terminals.connected([device.device_id for device in devices if device.authorised])
+    except Unavailable:
+        return None
 
 
 async def add(request: Request, site: TheSite, form: PostedForm) -> Response:
@@ -146,6 +164,7 @@ async def _one(
         "device.html",
         status,
         device=device,
+        online=await _online(site, [device]),
         typed=typed or _as_typed(device),
         known=students.classes,
         log=log.entries,

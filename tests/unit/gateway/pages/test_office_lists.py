@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof
+from shared.contracts.hubs import Presence
 from shared.contracts.people import Gender, Person
 from shared.contracts.terminals import OpenDoor, OrderOutcome, TakeSnapshot
 from shared.errors import Gone, RollcallError, Unavailable
@@ -246,6 +247,34 @@ async def test_many_devices_have_pages(office: httpx.AsyncClient, gateway: Gatew
         await gateway.registry.ask(AddDevice(name=f"门{number:03}", sn=f"RC-{number}", proof=Proof.SECRET, by="test"))
     assert "门100" not in (await office.get("/office/devices")).text
     assert "门100" in (await office.get("/office/devices?page=2")).text
+
+
+async def test_who_is_online_now_shows_on_both_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    """A terminal that came three days ago and stays is online, however long ago it was seen coming."""
+    gateway.registry.add_waiting_device("西门", "RC-9")
+    since = datetime(2026, 3, 1, 23, 30, tzinfo=ZONE)
+    for number in (2, 3):
+        await gateway.registry.ask(AddDevice(name=f"门{number}", sn=f"RC-{number}", proof=Proof.SECRET, by="t"))
+        gateway.registry.devices[number] = gateway.registry.devices[number].model_copy(update={"seen_at": NOON})
+    gateway.terminals.online = {2: Presence(hub="hub-a", session="s", since=since)}
+    page = (await office.get("/office/devices")).text
+    assert gateway.terminals.looked_up == [2, 3]
+    assert (page.count(">在线</span>"), page.count(">离线</span>")) == (1, 2)
+    for words in ("自 2026-03-01 23:30", "最近在线 2026-03-02 12:00", "从未在线"):
+        assert page.count(words) == 1, words
+    assert "自 2026-03-01 23:30" in (await office.get("/office/devices/2")).text
+    assert "最近在线 2026-03-02 12:00" in (await office.get("/office/devices/3")).text
+
+
+async def test_the_pages_show_though_nobody_knows_who_is_online(
+    office: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SECRET, by="t"))
+    gateway.terminals.online = Unavailable(en="no broker")
+    for page in ("/office/devices", "/office/devices/1"):
+        answer = await office.get(page)
+        assert answer.status_code == 200
+        assert "连接情况不明" in answer.text
 
 
 async def test_a_link_for_the_halls_screen(office: httpx.AsyncClient) -> None:
