@@ -6,6 +6,7 @@ import click
 
 from rollcall.command import DATA, run, run_now
 from rollcall.mqtt import May
+from shared.contracts.devices import Proof
 
 SERIAL_ONLY = click.option(
     "--serial-only", is_flag=True, help="Compatibility: believe whoever knows its name and serial number."
@@ -33,18 +34,24 @@ def device_add(data: Path, name: str, serial_number: str, serial_only: bool) -> 
     """Authorise the terminal NAME with SERIAL_NUMBER, and print its secret; NAME is also the place of its punches."""
     from rollcall.office import add_device
 
-    run(add_device(data, name, serial_number, serial_only=serial_only))
+    run(add_device(data, name, serial_number, Proof.SERIAL if serial_only else Proof.SECRET))
 
 
 @device.command("authorise")
 @DATA
-@SERIAL_ONLY
+@click.option(
+    "--secret/--serial-only",
+    "by_secret",
+    default=None,
+    help="By a secret, or believe whoever knows its name and serial number.  [default: as before; a new one by a secret]",
+)
 @click.argument("name")
-def device_authorise(data: Path, name: str, serial_only: bool) -> None:
+def device_authorise(data: Path, name: str, by_secret: bool | None) -> None:
     """Let in the terminal NAME, which announced itself or was suspended."""
     from rollcall.office import authorise_device
 
-    run(authorise_device(data, name, serial_only=serial_only))
+    proof = None if by_secret is None else Proof.SECRET if by_secret else Proof.SERIAL
+    run(authorise_device(data, name, proof))
 
 
 @device.command("suspend")

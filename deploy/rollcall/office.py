@@ -76,15 +76,11 @@ async def set_password(data: Path, password: str) -> None:
     click.echo("The office password is set; everybody has to log in again.")
 
 
-async def add_device(data: Path, name: str, sn: str, *, serial_only: bool) -> None:
+async def add_device(data: Path, name: str, sn: str, proof: Proof) -> None:
     """Authorise a terminal, and print its secret once."""
     async with bus_of(data) as bus:
-        issued = await bus.ask(AddDevice(name=name, sn=sn, proof=_proof(serial_only=serial_only), by=BY))
+        issued = await bus.ask(AddDevice(name=name, sn=sn, proof=proof, by=BY))
     _tell(issued)
-
-
-def _proof(*, serial_only: bool) -> Proof:
-    return Proof.SERIAL if serial_only else Proof.SECRET
 
 
 def _tell(issued: IssuedSecret) -> None:
@@ -139,11 +135,10 @@ def _moment(at: datetime) -> str:
     return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
-async def authorise_device(data: Path, name: str, *, serial_only: bool) -> None:
-    """Let a terminal in that waits or was suspended."""
+async def authorise_device(data: Path, name: str, proof: Proof | None) -> None:
+    """Let a terminal in that waits or was suspended; None: it proves itself as before."""
     async with bus_of(data) as bus:
         device = await find_by_name(bus, name)
-        proof = _proof(serial_only=serial_only)
         issued = await bus.ask(AuthoriseDevice(device_id=device.device_id, proof=proof, by=BY))
     _tell(issued)
 

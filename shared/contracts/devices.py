@@ -200,7 +200,8 @@ class AuthoriseDevice(Command[IssuedSecret]):
     subject: ClassVar[str] = "cmd.registry.authorise_device"
 
     device_id: int
-    proof: Proof
+    proof: Proof | None = None
+    """None: as before, which for a pending one is SECRET"""
     by: str = Field(max_length=64)
 
 

@@ -134,6 +134,19 @@ async def test_a_terminal_asks_waits_and_is_let_in(devices: Devices) -> None:
     assert [entry.action for entry in log] == actions
 
 
+async def test_who_is_let_in_again_proves_itself_as_before(devices: Devices) -> None:
+    """A terminal that knows no secret would never come back if it had to have one."""
+    serial = await added(devices, "东门", "E-1", Proof.SERIAL)
+    secret = await added(devices, "西门", "W-1")
+    waiting = await devices.announce(AnnounceDevice(name="北门", sn="N-1"))
+    proofs = {serial.device_id: Proof.SERIAL, secret.device_id: Proof.SECRET, waiting.device_id: Proof.SECRET}
+    for device_id, proof in proofs.items():
+        await devices.suspend(SuspendDevice(device_id=device_id, by="office"))
+        again = await devices.authorise(AuthoriseDevice(device_id=device_id, by="office"))
+        assert again.device.proof is proof
+        assert bool(again.secret.get_secret_value()) == (device_id == waiting.device_id)
+
+
 async def test_only_so_many_may_wait(database: Database) -> None:
     async def announce(number: int) -> Device:
         asked = AnnounceDevice(name=f"n{number}", sn=f"s{number}")

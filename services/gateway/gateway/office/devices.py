@@ -229,8 +229,8 @@ def _edited(device_id: int, form: Mapping[str, str]) -> EditDevice:
 
 
 async def authorise(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
-    """Let it in. The secret, if it gets one, is shown this once."""
-    proof = Proof.SERIAL if form.get("serial_only") else Proof.SECRET
+    """Let it in, by the proof that was chosen, else by its own. The secret, if it gets one, is shown this once."""
+    proof = Proof(form["proof"]) if form.get("proof") in tuple(Proof) else None
     issued = await site.gateway.bus.ask(AuthoriseDevice(device_id=device_id, proof=proof, by=BY))
     return await _let_in(request, site, issued)
 

@@ -193,7 +193,8 @@ def _subject(device_id: int) -> str:
 async def authorise(session: AsyncSession, vault: Vault, asked: AuthoriseDevice) -> IssuedSecret:
     """Raises NotFound."""
     row = await _row(session, asked.device_id)
-    return await _let_in(session, vault, row, asked.proof, DeviceChange.AUTHORISED, asked.by)
+    proof = asked.proof or Proof(row.proof)
+    return await _let_in(session, vault, row, proof, DeviceChange.AUTHORISED, asked.by)
 
 
 async def _let_in(

@@ -75,7 +75,9 @@ class RegistryDouble:
             GetDevice: lambda c: self._device(c.device_id),
             GetDeviceLog: self._device_log,
             EditDevice: self._edit_device,
-            AuthoriseDevice: lambda c: self._let_in(self._device(c.device_id), c.proof),
+            AuthoriseDevice: lambda c: self._let_in(
+                self._device(c.device_id), c.proof or self._device(c.device_id).proof
+            ),
             RenewSecret: lambda c: self._let_in(self._device(c.device_id), Proof.SECRET),
             SuspendDevice: lambda c: self._change(c.device_id, state=DeviceState.SUSPENDED),
             AddDevice: self._add_device,
@@ -183,7 +185,14 @@ class RegistryDouble:
     def add_waiting_device(self, name: str, sn: str) -> Device:
         """A terminal that announced itself."""
         number = len(self.devices) + 1
-        device = Device(device_id=number, name=name, sn=sn, state=DeviceState.PENDING, created_at=datetime.now(UTC))
+        device = Device(
+            device_id=number,
+            name=name,
+            sn=sn,
+            state=DeviceState.PENDING,
+            proof=Proof.SECRET,
+            created_at=datetime.now(UTC),
+        )
         self.devices[number] = device
         return device
 

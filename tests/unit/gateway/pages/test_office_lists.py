@@ -9,7 +9,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof
+from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof, SuspendDevice
 from shared.contracts.hubs import Presence
 from shared.contracts.people import Gender, Person
 from shared.contracts.terminals import OpenDoor, OrderOutcome, TakeSnapshot
@@ -210,6 +210,26 @@ async def test_a_waiting_device_is_let_in_suspended_and_let_in_again(
     assert gateway.registry.devices[1].state is DeviceState.SUSPENDED
     assert "西门 已停用" in (await office.get("/office/devices")).text
     assert 'value="5ec2e7"' in (await post_form(office, "/office/devices/1", "/office/devices/1/secret")).text
+
+
+@pytest.mark.parametrize(
+    ("page", "fields", "proof"),
+    [
+        ("/office/devices", {}, Proof.SERIAL),
+        ("/office/devices/1", {"proof": "serial"}, Proof.SERIAL),
+        ("/office/devices/1", {"proof": "secret"}, Proof.SECRET),
+    ],
+    ids=["the list", "the page as it opens", "the page, told otherwise"],
+)
+async def test_a_suspended_device_comes_back_by_its_own_proof(
+    office: httpx.AsyncClient, gateway: GatewayDouble, page: str, fields: dict[str, str], proof: Proof
+) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SERIAL, by="t"))
+    await gateway.registry.ask(SuspendDevice(device_id=1, by="t"))
+    assert 'value="serial" selected' in (await office.get("/office/devices/1")).text
+    answer = await post_form(office, page, "/office/devices/1/authorise", **fields)
+    assert gateway.registry.devices[1].proof is proof
+    assert answer.status_code == (303 if proof is Proof.SERIAL else 200)
 
 
 async def test_what_a_device_shall_do(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
