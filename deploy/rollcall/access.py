@@ -43,7 +43,7 @@ def device_add(data: Path, name: str, serial_number: str, serial_only: bool) -> 
     "--secret/--serial-only",
     "by_secret",
     default=None,
-    help="By a secret, or believe whoever knows its name and serial number.  [default: as before; a new one by a secret]",
+    help="By a secret, or believe whoever knows its name and serial number.  [default: as before, at first a secret]",
 )
 @click.argument("name")
 def device_authorise(data: Path, name: str, by_secret: bool | None) -> None:
@@ -108,12 +108,15 @@ def device_list(data: Path) -> None:
 
 @device.command("remove")
 @DATA
-@click.argument("name")
-def device_remove(data: Path, name: str) -> None:
+@click.option("--pending", is_flag=True, help="Instead of NAME: all that wait to be let in.")
+@click.argument("name", required=False)
+def device_remove(data: Path, name: str | None, pending: bool) -> None:
     """Revoke the terminal NAME."""
-    from rollcall.office import remove_device
+    from rollcall.office import remove_device, remove_pending
 
-    run(remove_device(data, name))
+    if pending is (name is not None):
+        raise click.UsageError("Say either NAME or --pending.")
+    run(remove_pending(data) if name is None else remove_device(data, name))
 
 
 @click.group()

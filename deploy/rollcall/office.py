@@ -23,6 +23,7 @@ from shared.contracts.devices import (
     ListDevices,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -173,6 +174,13 @@ async def remove_device(data: Path, name: str) -> None:
         device = await find_by_name(bus, name)
         await bus.ask(RemoveDevice(device_id=device.device_id, by=BY))
     click.echo(f"{name} may no longer connect.")
+
+
+async def remove_pending(data: Path) -> None:
+    """Remove all terminals that wait to be let in."""
+    async with bus_of(data) as bus:
+        gone = await bus.ask(RemovePending(by=BY))
+    click.echo(f"Removed {gone.count} device(s) that waited.")
 
 
 async def open_door(data: Path, name: str, seconds: float | None, reason: str) -> None:

@@ -246,6 +246,20 @@ class RemoveDevice(Command[Done]):
     by: str = Field(max_length=64)
 
 
+class PendingRemoved(Message):
+    """How many there were."""
+
+    count: int
+
+
+class RemovePending(Command[PendingRemoved]):
+    """Remove all terminals that wait for the office; those that still ask announce themselves again."""
+
+    subject: ClassVar[str] = "cmd.registry.remove_pending"
+
+    by: str = Field(max_length=64)
+
+
 class DeviceList(Message):
     """A page of terminals; `total` and `pending` count all there are."""
 

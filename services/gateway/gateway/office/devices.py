@@ -27,6 +27,7 @@ from shared.contracts.devices import (
     ListDevices,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -55,6 +56,8 @@ def device_pages() -> APIRouter:
     router.add_api_route("", devices, methods=["GET"])
     router.add_api_route("", add, methods=["POST"])
     router.add_api_route("/wall", wall_link, methods=["POST"])
+    router.add_api_route("/pending/remove", remove_pending_page, methods=["GET"])
+    router.add_api_route("/pending/remove", remove_pending, methods=["POST"])
     router.add_api_route("/{device_id}", device_page, methods=["GET"])
     router.add_api_route("/{device_id}", edit, methods=["POST"])
     router.add_api_route("/{device_id}/authorise", authorise, methods=["POST"])
@@ -125,6 +128,18 @@ async def add(request: Request, site: TheSite, form: PostedForm) -> Response:
     except (Conflict, InvalidInput) as error:
         return await _list(request, site, status=400, typed=form, problem=words.of(error))
     return await _let_in(request, site, issued)
+
+
+async def remove_pending_page(request: Request, site: TheSite) -> Response:
+    """Asks whether it is meant."""
+    waiting = (await site.gateway.bus.ask(ListDevices(limit=1))).pending
+    return _ask(request, site, "remove_pending", LIST, count=waiting)
+
+
+async def remove_pending(request: Request, site: TheSite, form: PostedForm) -> Response:
+    """Forget all terminals that wait."""
+    gone = await site.gateway.bus.ask(RemovePending(by=BY))
+    return site.redirect(LIST, Flash(site.words(request)("devices.removed_pending", count=gone.count)))
 
 
 async def wall_link(request: Request, site: TheSite, form: PostedForm) -> Response:
@@ -295,7 +310,21 @@ async def _order(site: Site, words: Words, device_id: int, wish: Order) -> Order
 async def remove_page(request: Request, site: TheSite, device_id: int) -> Response:
     """Asks whether it is meant."""
     device = await _device(site, device_id)
-    return site.form_page(request, "device_remove.html", device=device)
+    return _ask(request, site, "remove", LIST, name=device.name, sn=device.sn)
+
+
+def _ask(request: Request, site: Site, what: str, back: str, **values: object) -> Response:
+    """A page that asks before it is done: its form is posted to its own address."""
+    words = site.words(request)
+    return site.form_page(
+        request,
+        "confirm.html",
+        title=words(f"devices.{what}"),
+        ask=words(f"devices.{what}_ask", **values),
+        what=words(f"devices.{what}_what"),
+        yes=words(f"devices.{what}_yes"),
+        back=back,
+    )
 
 
 async def remove(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:

@@ -35,9 +35,11 @@ from shared.contracts.devices import (
     IssuedSecrets,
     ListDevices,
     LogEntry,
+    PendingRemoved,
     Proof,
     RemoveDevice,
     RemoveDevices,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -96,6 +98,15 @@ async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
     await session.execute(delete(DeviceRow).where(DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])))
     await _tell_many(session, f"removed {len(asked.ids)} devices", asked.by)
     return Done()
+
+
+async def remove_pending(session: AsyncSession, asked: RemovePending) -> PendingRemoved:
+    """In one statement: whom the office lets in meanwhile stays. One entry in the log for all, and one event."""
+    waited = delete(DeviceRow).where(DeviceRow.state == DeviceState.PENDING)
+    count: int = (await (await session.connection()).execute(waited)).rowcount
+    if count:
+        await _tell_many(session, f"removed {count} devices that waited", asked.by)
+    return PendingRemoved(count=count)
 
 
 async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done:

@@ -22,8 +22,10 @@ from shared.contracts.devices import (
     IssuedSecret,
     ListDevices,
     LogEntry,
+    PendingRemoved,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -82,6 +84,7 @@ class RegistryDouble:
             SuspendDevice: lambda c: self._change(c.device_id, state=DeviceState.SUSPENDED),
             AddDevice: self._add_device,
             RemoveDevice: self._remove_device,
+            RemovePending: lambda _: self._remove_pending(),
         }
 
     async def ask(self, command: Any, timeout: float | None = None) -> Any:
@@ -227,6 +230,12 @@ class RegistryDouble:
         if self.devices.pop(command.device_id, None) is None:
             raise NotFound("没有这台设备", "no such device")
         return Done()
+
+    def _remove_pending(self) -> PendingRemoved:
+        waiting = [key for key, device in self.devices.items() if device.state is DeviceState.PENDING]
+        for key in waiting:
+            del self.devices[key]
+        return PendingRemoved(count=len(waiting))
 
 
 def _matches(who: Person | PunchRow, text: str, class_name: str) -> bool:

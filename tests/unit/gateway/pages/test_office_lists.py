@@ -212,6 +212,21 @@ async def test_a_waiting_device_is_let_in_suspended_and_let_in_again(
     assert 'value="5ec2e7"' in (await post_form(office, "/office/devices/1", "/office/devices/1/secret")).text
 
 
+async def test_all_that_wait_are_removed_after_one_question(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SECRET, by="t"))
+    to = "/office/devices/pending/remove"
+    assert to not in (await office.get("/office/devices")).text
+    for number in (2, 3):
+        gateway.registry.add_waiting_device(f"门{number}", f"RC-{number}")
+    assert to in (await office.get("/office/devices")).text
+    assert "确定移除全部 2 台等待授权的终端吗？" in (await office.get(to)).text
+    assert (await office.post(to)).status_code == 403
+    assert len(gateway.registry.devices) == 3
+    assert (await post_form(office, to, to)).headers["location"] == "/office/devices"
+    assert list(gateway.registry.devices) == [1]
+    assert "已移除 2 台等待授权的终端" in (await office.get("/office/devices")).text
+
+
 @pytest.mark.parametrize(
     ("page", "fields", "proof"),
     [
