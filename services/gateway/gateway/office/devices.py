@@ -33,7 +33,18 @@ from shared.contracts.devices import (
 )
 from shared.contracts.hubs import Presence
 from shared.contracts.people import FindStudents
-from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
+from shared.contracts.terminals import (
+    MAX_SNAPSHOT,
+    OpenDoor,
+    Order,
+    OrderOutcome,
+    ReloadConfig,
+    Restart,
+    ShowMessage,
+    TakeSnapshot,
+    TerminalOrder,
+    UpdateFaces,
+)
 from shared.errors import Conflict, Gone, InvalidInput, Unavailable
 from shared.security import make_ticket
 from shared.vision.picture import Bounds, PictureError, inspect
@@ -44,6 +55,7 @@ ROWS = 100
 LOG = 50
 TEXT = 64
 REASON = 128
+MESSAGE = 128
 SNAPSHOT = Bounds(max_bytes=MAX_SNAPSHOT, max_pixels=4_000_000)
 """what a browser is given of a picture that a terminal took"""
 WALL_S = 90 * 86_400
@@ -64,6 +76,11 @@ def device_pages() -> APIRouter:
     router.add_api_route("/{device_id}/suspend", suspend, methods=["POST"])
     router.add_api_route("/{device_id}/open", open_door, methods=["POST"])
     router.add_api_route("/{device_id}/snapshot", take_snapshot, methods=["POST"])
+    router.add_api_route("/{device_id}/message", show_message, methods=["POST"])
+    router.add_api_route("/{device_id}/faces", update_faces, methods=["POST"])
+    router.add_api_route("/{device_id}/reload", reload_config, methods=["POST"])
+    router.add_api_route("/{device_id}/restart", restart_page, methods=["GET"])
+    router.add_api_route("/{device_id}/restart", restart, methods=["POST"])
     router.add_api_route("/{device_id}/secret", renew_secret, methods=["POST"])
     router.add_api_route("/{device_id}/remove", remove_page, methods=["GET"])
     router.add_api_route("/{device_id}/remove", remove, methods=["POST"])
@@ -271,12 +288,48 @@ async def suspend(request: Request, site: TheSite, device_id: int, form: PostedF
 
 async def open_door(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
     """Open its door now; says what the terminal answered."""
+    return await _tell(request, site, device_id, OpenDoor(reason=form.get("reason", "").strip()[:REASON]))
+
+
+async def show_message(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Words for its display."""
+    words = form.get("message", "").strip()[:MESSAGE]
+    if not words:
+        problem = site.words(request)("devices.message_empty")
+        return await _one(request, site, await _device(site, device_id), 400, order_problem=problem)
+    return await _tell(request, site, device_id, ShowMessage(zh=words, en=words))
+
+
+async def update_faces(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall fetch the changes of the face library."""
+    return await _tell(request, site, device_id, UpdateFaces())
+
+
+async def reload_config(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall take its configuration over again."""
+    return await _tell(request, site, device_id, ReloadConfig())
+
+
+async def restart_page(request: Request, site: TheSite, device_id: int) -> Response:
+    """Asks whether it is meant."""
+    device = await _device(site, device_id)
+    return _ask(request, site, "restart", f"{LIST}/{device_id}", name=device.name)
+
+
+async def restart(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall start anew."""
+    return await _tell(request, site, device_id, Restart())
+
+
+async def _tell(request: Request, site: Site, device_id: int, wish: Order) -> Response:
+    """Tell it to do something; says what it answered."""
     device, words = await _device(site, device_id), site.words(request)
     try:
-        await _order(site, words, device_id, OpenDoor(reason=form.get("reason", "").strip()[:REASON]))
+        outcome = await _order(site, words, device_id, wish)
     except _NotDone as error:
         return await _one(request, site, device, 409, order_problem=str(error))
-    return site.redirect(f"{LIST}/{device_id}", Flash(words("devices.opened", name=device.name)))
+    did = words("devices.obeyed", name=device.name, what=words(f"devices.done_{wish.action}"))
+    return site.redirect(f"{LIST}/{device_id}", Flash(f"{did} {outcome.detail}".rstrip()))
 
 
 async def take_snapshot(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:

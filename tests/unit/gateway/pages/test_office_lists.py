@@ -12,7 +12,16 @@ from PIL import Image
 from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof, SuspendDevice
 from shared.contracts.hubs import Presence
 from shared.contracts.people import Gender, Person
-from shared.contracts.terminals import OpenDoor, OrderOutcome, TakeSnapshot
+from shared.contracts.terminals import (
+    OpenDoor,
+    Order,
+    OrderOutcome,
+    ReloadConfig,
+    Restart,
+    ShowMessage,
+    TakeSnapshot,
+    UpdateFaces,
+)
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form
@@ -334,35 +343,46 @@ async def test_markup_in_the_registry_is_only_text(office: httpx.AsyncClient, ga
         assert "{{7*191}}" in text or page == "punches"
 
 
-async def test_the_office_opens_a_door(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
-    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
-    page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/open", reason="访客")
-    assert (answer.status_code, answer.headers["location"]) == (303, page)
-    assert "门已打开" in (await office.get(page)).text
-    [asked] = gateway.terminals.ordered
-    assert (asked.device_id, asked.order, asked.by) == (device.device_id, OpenDoor(reason="访客"), "office")
-
-
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("order", "fields", "wish", "words"),
     [
-        (Gone("终端不在线", "offline"), "终端不在线"),
-        (Unavailable("终端没有回答", "no answer"), "终端没有回答"),
-        (OrderOutcome(ok=False, error="failed", detail="relay is stuck"), "relay is stuck"),
-        (OrderOutcome(ok=False, error="unsupported"), "unsupported"),
+        ("open", {"reason": " 访客 "}, OpenDoor(reason="访客"), "开门"),
+        ("message", {"message": "放学了"}, ShowMessage(zh="放学了", en="放学了"), "显示消息"),
+        ("faces", {}, UpdateFaces(), "更新人脸"),
+        ("reload", {}, ReloadConfig(), "重新加载配置"),
+        ("restart", {}, Restart(), "重启"),
     ],
 )
-async def test_a_door_that_did_not_open_is_said(
-    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+async def test_the_office_tells_a_terminal_what_to_do(
+    office: httpx.AsyncClient, gateway: GatewayDouble, order: str, fields: dict[str, str], wish: Order, words: str
 ) -> None:
     device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
-    gateway.terminals.answer = outcome
+    gateway.terminals.answer = OrderOutcome(ok=True, detail="3 <b>things</b>")
     page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/open")
-    assert answer.status_code == 409
-    assert words in answer.text
-    assert "门已打开" not in answer.text
+    assert f"{page}/{order}" in (await office.get(page)).text
+    assert (await office.post(f"{page}/{order}", data=fields)).status_code == 403
+    answer = await post_form(office, page, f"{page}/{order}", **fields)
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+    assert f"东门：{words}，终端已执行。 3 &lt;b&gt;things" in (await office.get(page)).text
+    [asked] = gateway.terminals.ordered
+    assert (asked.device_id, asked.order, asked.by) == (device.device_id, wish, "office")
+
+
+async def test_a_restart_is_asked_for_twice(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))
+    page = "/office/devices/1"
+    assert f'action="{page}/restart"' not in (await office.get(page)).text
+    question = (await office.get(f"{page}/restart")).text
+    assert "确定重启 东门 吗？" in question and f'action="{page}/restart"' in question
+    assert gateway.terminals.ordered == []
+
+
+async def test_a_message_has_words(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))
+    answer = await post_form(office, "/office/devices/1", "/office/devices/1/message", message=" ")
+    assert answer.status_code == 400
+    assert "请填写消息内容" in answer.text
+    assert gateway.terminals.ordered == []
 
 
 def a_jpeg(side: int = 64) -> bytes:
@@ -383,25 +403,34 @@ async def test_the_office_looks_through_a_terminals_camera(office: httpx.AsyncCl
     assert [asked.order for asked in gateway.terminals.ordered] == [TakeSnapshot()]
 
 
+OFFLINE = Gone("终端不在线", "offline")
+
+
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("order", "outcome", "words"),
     [
-        (Gone("终端不在线", "offline"), "终端不在线"),
-        (OrderOutcome(ok=False, error="no_picture", detail="no camera"), "no camera"),
-        (OrderOutcome(ok=True), "没有收到照片"),
-        (OrderOutcome(ok=True, picture=b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9"), "这不是一张照片"),
-        (OrderOutcome(ok=True, picture=a_jpeg(2_010)), "像素太多"),
+        ("open", OFFLINE, "终端不在线"),
+        ("open", Unavailable("终端没有回答", "no answer"), "终端没有回答"),
+        ("open", OrderOutcome(ok=False, error="failed", detail="relay is stuck"), "relay is stuck"),
+        ("faces", OrderOutcome(ok=False, error="unsupported"), "unsupported"),
+        ("restart", OFFLINE, "终端不在线"),
+        ("snapshot", OFFLINE, "终端不在线"),
+        ("snapshot", OrderOutcome(ok=False, error="no_picture", detail="no camera"), "no camera"),
+        ("snapshot", OrderOutcome(ok=True), "没有收到照片"),
+        ("snapshot", OrderOutcome(ok=True, picture=b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9"), "这不是一张照片"),
+        ("snapshot", OrderOutcome(ok=True, picture=a_jpeg(2_010)), "像素太多"),
     ],
 )
-async def test_a_picture_that_did_not_come_is_said(
-    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+async def test_what_a_terminal_did_not_do_is_said(
+    office: httpx.AsyncClient, gateway: GatewayDouble, order: str, outcome: OrderOutcome | RollcallError, words: str
 ) -> None:
     device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
     gateway.terminals.answer = outcome
     page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/snapshot")
+    answer = await post_form(office, page, f"{page}/{order}")
     assert answer.status_code == 409
     assert words in answer.text
+    assert "终端已执行" not in answer.text
     assert 'id="snapshot"' not in answer.text
 
 
