@@ -1,10 +1,11 @@
 """Commands of the office on a running system: the password, the terminals."""
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import SecretStr
@@ -14,11 +15,14 @@ from rollcall.local import CannotStart
 from rollcall.running import Running, find_running
 from shared.bus import Bus, connect
 from shared.bus.terminals import connected, order
+from shared.contracts.device_log import deed_of
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
     Device,
+    EditDevice,
     FindDevice,
+    GetDeviceLog,
     IssuedSecret,
     ListDevices,
     Proof,
@@ -152,6 +156,31 @@ async def suspend_device(data: Path, name: str) -> None:
     click.echo(f"{name} is suspended.")
 
 
+async def edit_device(data: Path, name: str, changes: Mapping[str, Any]) -> None:
+    """Change these fields of a terminal and of what is wished of it. Raises NotFound, Conflict, ValidationError."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        before = device.model_dump(include={"device_id", "name", "place", "classes", "tokens"})
+        asked = EditDevice.model_validate(
+            before
+            | {key: value for key, value in changes.items() if key in before}
+            | {"config": device.config.model_dump() | {k: v for k, v in changes.items() if k not in before}, "by": BY}
+        )
+        await bus.ask(asked)
+    click.echo(f"{asked.name} is saved.")
+
+
+async def print_log(data: Path, name: str, lines: int) -> None:
+    """Print what was done to a terminal, newest first. Raises NotFound."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        log = await bus.ask(GetDeviceLog(device_id=device.device_id, limit=lines))
+    for entry in log.entries:
+        deed, done = deed_of(entry.action)
+        detail = f"  {entry.detail}" if entry.detail else ""
+        click.echo(f"{_moment(entry.at)}  {entry.by:14}  {deed}{'' if done else ', not done'}{detail}")
+
+
 async def renew_secret(data: Path, name: str) -> None:
     """Give a terminal a new secret; the old one ends."""
     async with bus_of(data) as bus:
@@ -188,6 +217,12 @@ async def open_door(data: Path, name: str, seconds: float | None, reason: str) -
     could not; Gone if it is offline; Unavailable."""
     outcome = await _ordered(data, name, OpenDoor(seconds=seconds, reason=reason), "没有开门", "did not open")
     click.echo(f"{name}: the door is open. {outcome.detail}".rstrip())
+
+
+async def tell(data: Path, name: str, wish: Callable[[], Order]) -> None:
+    """Let a connected terminal do it; prints what it answered. Raises ValidationError, and as open_door does."""
+    outcome = await _ordered(data, name, wish(), "没有执行", "did not do it")
+    click.echo(f"{name}: done. {outcome.detail}".rstrip())
 
 
 async def take_snapshot(data: Path, name: str, file: Path) -> None:
