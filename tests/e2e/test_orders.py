@@ -97,7 +97,7 @@ async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_
             told = (
                 "command line",
                 "open_door  fire drill",
-                "show_message  shown",
+                "show_message  放学了 · shown",
                 "update_faces, not done  unsupported",
             )
             return all(words in lines for words in (*told, "edited", "added"))
