@@ -85,7 +85,8 @@ async def test_a_terminal_that_refuses_is_heard(site: Site) -> None:
         await ack(socket, ok=False, error="unsupported", detail="no display")
         assert await answer == OrderOutcome(ok=False, error="unsupported", detail="no display")
     await logged(site, 1)
-    assert [deed.done for deed in site.registry.deeds.values()] == [False]
+    [deed] = site.registry.deeds.values()
+    assert (deed.done, deed.detail) == (False, "你好 · unsupported · no display")
 
 
 async def test_the_largest_picture_comes_through_and_is_in_no_log(site: Site) -> None:

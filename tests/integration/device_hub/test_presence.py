@@ -5,6 +5,7 @@ from nats.js.errors import Error as JetStreamError
 
 from device_hub.presence import Lease, PresenceKeeper
 from shared.bus import Bus
+from shared.bus.terminals import AT_ONCE, connected, held_by
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import new_id, now
 from shared.contracts.hubs import HubLease, Presence
@@ -83,6 +84,20 @@ async def test_the_replaced_session_does_not_take_the_new_ones_presence_away(sit
             async with site.terminal(site.registry.devices[2]):
                 await eventually(lambda: is_here(site, 2))
             assert await is_anew()
+
+
+async def test_who_is_connected_is_seen_from_afar_and_a_dead_hubs_word_counts_for_nothing(site: Site) -> None:
+    """As the gateway and the command line look it up, more terminals than are looked up at once among them."""
+    several = range(1, 2 * AT_ONCE)
+    async with site.broker.connect("hub") as other, site.broker.connect("cli") as office:
+        said = Presence(hub="hub-z", session=new_id(), since=now())
+        await (await other.js.key_value(PRESENCE)).put("2", said.encode())
+        async with site.terminal(site.registry.devices[1]):
+            await eventually(lambda: is_here(site, 1))
+            for bus in (site.gateway, office):
+                assert {key: each.hub for key, each in (await connected(bus, several)).items()} == {1: "hub-a"}
+                assert (await held_by(bus, several))[2] == said
+        assert await connected(site.gateway, []) == {}
 
 
 async def test_another_hubs_entry_is_left_alone(site: Site, broker: Broker) -> None:

@@ -12,6 +12,7 @@ from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit, enter
 from registry.tables import Audit, DeviceRow
 from shared.contracts.base import Done, now
+from shared.contracts.device_log import action_of
 from shared.contracts.devices import (
     MAX_PENDING,
     AddDevice,
@@ -34,9 +35,11 @@ from shared.contracts.devices import (
     IssuedSecrets,
     ListDevices,
     LogEntry,
+    PendingRemoved,
     Proof,
     RemoveDevice,
     RemoveDevices,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -58,7 +61,7 @@ ITSELF = "terminal"
 """who announces, in the log"""
 SECRET_BYTES = 32
 MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
-CHANGES = (*(f"device {change}" for change in DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
+CHANGES = (*map(action_of, DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
 """actions in the audit after which a hub's copy is old"""
 
 
@@ -94,6 +97,15 @@ async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
     await session.execute(delete(DeviceRow).where(DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])))
     await _tell_many(session, f"removed {len(asked.ids)} devices", asked.by)
     return Done()
+
+
+async def remove_pending(session: AsyncSession, asked: RemovePending) -> PendingRemoved:
+    """In one statement: whom the office lets in meanwhile stays. One entry in the log for all, and one event."""
+    waited = delete(DeviceRow).where(DeviceRow.state == DeviceState.PENDING)
+    count: int = (await (await session.connection()).execute(waited)).rowcount
+    if count:
+        await _tell_many(session, f"removed {count} devices that waited", asked.by)
+    return PendingRemoved(count=count)
 
 
 async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done:
@@ -177,7 +189,7 @@ def _refuse(row: DeviceRow, name: str) -> None:
 
 
 async def _tell(session: AsyncSession, device_id: int, change: DeviceChange, by: str) -> None:
-    await audit(session, by, f"device {change}", _subject(device_id))
+    await audit(session, by, action_of(change), _subject(device_id))
     await announce(session, DeviceChanged(device_id=device_id, change=change, by=by))
 
 
@@ -191,7 +203,8 @@ def _subject(device_id: int) -> str:
 async def authorise(session: AsyncSession, vault: Vault, asked: AuthoriseDevice) -> IssuedSecret:
     """Raises NotFound."""
     row = await _row(session, asked.device_id)
-    return await _let_in(session, vault, row, asked.proof, DeviceChange.AUTHORISED, asked.by)
+    proof = asked.proof or Proof(row.proof)
+    return await _let_in(session, vault, row, proof, DeviceChange.AUTHORISED, asked.by)
 
 
 async def _let_in(
@@ -413,7 +426,7 @@ async def deeds_done(session: AsyncSession, asked: DeedsDone) -> Done:
         {
             "at": deed.at,
             "by": deed.by,
-            "action": f"device {deed.action}{'' if deed.done else ' failed'}",
+            "action": action_of(deed.action, done=deed.done),
             "what": _subject(deed.device_id),
             "detail": deed.detail,
         }
