@@ -23,9 +23,10 @@ from websockets.exceptions import InvalidStatus
 
 from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove, proved_at
 from terminal.backoff import FIRST_S, HUB_FIRST_S, Backoff
-from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising
+from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising, Trouble
 from terminal.orders import Obey, Orders, ServerClock, cannot_obey
-from terminal.reserve import MODE, Camera, Eye, FaceKeeper, Reserve, Teller
+from terminal.punches import PunchStore, StoreFull
+from terminal.reserve import MODE, STORAGE, Camera, Eye, FaceKeeper, Reserve, Teller
 from terminal.roster import update
 from terminal.talks import TROUBLE, HubTalk, StreamTalk
 
@@ -55,7 +56,7 @@ class Terminal:
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
         self._reserve = reserve
         self._teller = Teller(reserve.punches, self.hear) if reserve else None
-        self._mode = reserve.punches.noted(MODE) if reserve else ""
+        self._mode = self._noted = reserve.punches.noted(MODE) if reserve else ""
         self._streams, self._here, self._switched = False, False, asyncio.Event()
 
     def now(self) -> datetime:
@@ -79,7 +80,7 @@ class Terminal:
         match event:
             case Configured(config=config) if self._reserve is not None:
                 self._mode = str(config.get("mode", ""))
-                self._reserve.punches.note(MODE, self._mode)
+                self._note_mode(self._reserve.punches)
                 self._switched.set()
             case Online(channel=Channel.STREAM) | Offline(channel=Channel.STREAM):
                 self._streams = isinstance(event, Online)
@@ -87,6 +88,16 @@ class Terminal:
             case Punch(channel=Channel.HERE) if self._teller is not None:
                 self._teller.look()
         self._tell(event)
+
+    def _note_mode(self, punches: PunchStore) -> None:
+        """For a start without a server. What cannot be noted now is tried again when the office tells it again."""
+        if self._mode == self._noted:
+            return
+        try:
+            punches.note(MODE, self._mode)
+            self._noted = self._mode
+        except StoreFull as error:
+            self._tell(Trouble(STORAGE, str(error)))
 
     def _keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
         async def fetch() -> bool:

@@ -43,8 +43,9 @@ MAX_FRAME: Final = 60_000
 T = TypeVar("T")
 
 
-class StoreFull(Exception):
-    """So many are unsent, or the disk takes nothing: no punch can be promised."""
+class StoreFull(OSError):
+    """So many are unsent, or the disk takes or gives nothing: no punch can be promised. It may be over at the next
+    try."""
 
 
 class State(IntEnum):
@@ -95,7 +96,8 @@ _ROW: Final = "SELECT id, seq, at_ms, sealed, state, error FROM punches"
 
 
 class PunchStore:
-    """May be used by several threads; each call is one transaction, on the disk when it returns."""
+    """May be used by several threads; each call is one transaction, on the disk when it returns. Each may raise
+    StoreFull; then nothing was changed."""
 
     def __init__(self, path: Path, vault: Vault, cool_down: timedelta = COOL_DOWN, most: int = MOST_UNSENT) -> None:
         """Raises CannotOpen."""
@@ -108,7 +110,9 @@ class PunchStore:
             self._database = self._open()
             self.epoch = self._check()
             self._recent = {p.num: Made(p.punch_id, p.at, new=False) for p in self._newest()}
-        except sqlite3.DatabaseError as error:
+        except (StoreFull, sqlite3.DatabaseError) as error:
+            if isinstance(error.__cause__ or error, sqlite3.OperationalError):
+                raise CannotOpen(f"{path} cannot be used ({error}): is the disk full, or not ours?") from None
             raise CannotOpen(
                 f"{path} is damaged ({error}): move it away, and tell the office which days it was of"
             ) from None
@@ -142,14 +146,21 @@ class PunchStore:
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
-                done = work(self._database)
-                self._database.execute("COMMIT")
-            except BaseException:
+                return self._transact(work)
+            except sqlite3.DatabaseError as error:
+                raise StoreFull(str(error)) from error
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            done = work(self._database)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:  # a full disk may have ended it already
                 self._database.execute("ROLLBACK")
-                raise
-            return done
+            raise
+        return done
 
     # ---- notes
 
@@ -164,7 +175,7 @@ class PunchStore:
     # ---- making
 
     def add(self, num: str, name: str, at: datetime, score: float, *, held: bool = False) -> Made:
-        """The punch of somebody seen `at`: on the disk now, or one of a moment before. Raises StoreFull."""
+        """The punch of somebody seen `at`: on the disk now, or one of a moment before."""
         at = datetime.fromtimestamp(round(at.timestamp() * 1000) / 1000, UTC)
         recent = self._recent.get(num)
         if recent is not None and abs(at - recent.at) < self._cool_down:
@@ -176,16 +187,13 @@ class PunchStore:
                 "SELECT COUNT(*) FROM punches WHERE state IN (?, ?)", (State.WAITING, State.HELD)
             ).fetchone()[0]
             if unsent >= self._most:
-                raise StoreFull
+                raise StoreFull(f"{unsent} punches wait already")
             seq, state = (None, State.HELD) if held else (_number(database), State.WAITING)
             row = (seq, _ms(at), sealed, state)
             made = database.execute("INSERT INTO punches (seq, at_ms, sealed, state) VALUES (?, ?, ?, ?)", row)
             return made.lastrowid or 0
 
-        try:
-            punch_id = self._do(insert)
-        except sqlite3.OperationalError as error:  # the disk is full, or does not answer
-            raise StoreFull(str(error)) from None
+        punch_id = self._do(insert)
         self._recent[num] = Made(punch_id, at, new=False)
         if len(self._recent) > 2 * REMEMBERED:
             self._recent = {n: made for n, made in self._recent.items() if abs(at - made.at) < self._cool_down}

@@ -13,7 +13,8 @@ import httpx
 from terminal.backoff import Backoff
 from terminal.events import Delivered, Ended, Event, Rubbish, Trouble
 from terminal.library import Library, LibraryFull
-from terminal.punches import PunchStore, State
+from terminal.punches import PunchStore, State, StoreFull
+from terminal.sealing import CannotOpen
 
 PUNCHES_ANSWER_S: Final = 20.0
 """how long the hub may take to answer a batch"""
@@ -31,6 +32,10 @@ MODE: Final = "mode"
 
 LIBRARY: Final = "library"
 """what does not work when the copy cannot be brought up to date"""
+STORAGE: Final = "storage"
+"""what does not work when the store of the punches cannot be written or read"""
+STORAGE_AGAIN_S: Final = 10.0
+"""until it is tried again: a disk is not emptied in a moment"""
 
 Camera = Callable[[], Awaitable[bytes]]
 Send = Callable[[str], Awaitable[None]]
@@ -55,9 +60,12 @@ class Teller:
     """Tells the hub of the stored punches, one batch at a time, until all are kept; over one connection after
     another."""
 
-    def __init__(self, punches: PunchStore, hear: Callable[[Event], None]) -> None:
-        self._punches, self._hear = punches, hear
+    def __init__(
+        self, punches: PunchStore, hear: Callable[[Event], None], storage_again_s: float = STORAGE_AGAIN_S
+    ) -> None:
+        self._punches, self._hear, self._storage_again_s = punches, hear, storage_again_s
         self._more = asyncio.Event()
+        self._stuck = False
         self._answer: asyncio.Future[dict[str, Any]] | None = None
 
     def look(self) -> None:
@@ -75,15 +83,27 @@ class Teller:
         asking = True
         while True:
             self._more.clear()
-            frame = await asyncio.to_thread(self._punches.batch, asking=asking)
-            if frame is None:
+            try:
+                frame = await asyncio.to_thread(self._punches.batch, asking=asking)
+                wait = None if frame is None else await self._tell(send, frame)
+            except StoreFull as error:  # what the server answered may be forgotten: it is asked again
+                self._storage(str(error))
+                await asyncio.sleep(self._storage_again_s)
+                continue
+            self._storage("")
+            if wait is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await self._more.wait()
                 continue
-            wait = await self._tell(send, frame)
             asking = asking and wait > PACE_S
             await asyncio.sleep(wait)
+
+    def _storage(self, reason: str) -> None:
+        """Told when it begins and when it is over."""
+        if bool(reason) != self._stuck:
+            self._hear(Trouble(STORAGE, reason))
+        self._stuck = bool(reason)
 
     async def _tell(self, send: Send, frame: str) -> float:
         """Seconds until the next frame."""
@@ -123,17 +143,19 @@ class FaceKeeper:
 
     async def run(self) -> None:
         """Until cancelled."""
-        backoff, failing = Backoff(self._dice), False
+        backoff, failing, news = Backoff(self._dice), False, False
         while True:
             try:
-                if await self._update():
+                news = await self._update() or news
+                if news:
                     self._changed()
+                news = False
                 backoff.worked()
                 if failing:
                     self._hear(Trouble(LIBRARY, ""))
                 failing = False
                 wait = FACES_S
-            except (httpx.HTTPError, Ended, Rubbish, LibraryFull, OSError) as error:
+            except (httpx.HTTPError, Ended, Rubbish, LibraryFull, CannotOpen, OSError) as error:
                 self._hear(Trouble(LIBRARY, str(error) or type(error).__name__))
                 failing = True
                 wait = backoff.again()

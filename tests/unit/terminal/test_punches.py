@@ -16,6 +16,7 @@ from terminal import punches
 from terminal.events import Rubbish
 from terminal.punches import PunchStore, State, StoreFull
 from terminal.sealing import CannotOpen, open_vault
+from tests.unit.terminal.full_disk import full_disk
 
 EIGHT = datetime(2026, 3, 2, 0, 0, 0, 123_456, tzinfo=UTC)
 
@@ -209,6 +210,33 @@ def test_names_are_not_readable_and_another_key_is_refused(tmp_path: Path) -> No
 def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "punches.db").write_bytes(b"no database" * 1_000)
     with pytest.raises(CannotOpen, match="is damaged"):
+        opened(tmp_path)
+
+
+def test_a_full_disk_is_one_error_and_changes_nothing(store: PunchStore, tmp_path: Path) -> None:
+    add(store, 1, 2)
+    add(store, 3, held=True)
+    answer(store, refused=[{"seq": 2, "error": "unknown"}])
+    before = list(store.rows())
+    with full_disk(tmp_path):
+        for write in (
+            lambda: store.add("2", "Bob", EIGHT, 90),
+            lambda: answer(store, kept=[[1, 1]]),
+            lambda: store.note("mode", "offline"),
+            lambda: store.release(["1"]),
+            store.try_again,
+        ):
+            with pytest.raises(StoreFull):
+                write()
+        assert numbers(store) == [1]
+        assert list(store.rows()) == before
+    assert answer(store, kept=[[1, 1]]) == 1
+    assert store.add("2", "Bob", EIGHT, 90).new
+
+
+def test_a_store_that_cannot_be_written_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "punches.db-wal").mkdir()
+    with pytest.raises(CannotOpen, match="cannot be used"):
         opened(tmp_path)
 
 
