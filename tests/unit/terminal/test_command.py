@@ -4,12 +4,16 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from rollcall.terminal import _hub_beside, secret_of, terminal
+from terminal.sealing import change_secret, open_vault
+from terminal.simulator import empty_frame
 
 WHO = ("--name", "东门", "--sn", "E-1")
 
@@ -85,23 +89,56 @@ def test_the_hub_is_beside_the_gateway(server: str, hub: str) -> None:
     assert _hub_beside(server) == hub
 
 
-async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
-    options = (*WHO, "--server", "http://127.0.0.1:1", "--relay", "modbus+tcp://127.0.0.1:1")
+@asynccontextmanager
+async def started(*options: str, **env: str) -> AsyncIterator[Callable[..., Awaitable[list[str]]]]:
+    """`rollcall terminal` as a process; gives what waits for lines with these words. It ends by SIGINT, politely."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", "terminal", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
     )
     assert process.stdout is not None
-    lines: list[str] = []
-    async with asyncio.timeout(30):
-        while not ("offline: hub" in "".join(lines) and "relay: The Modbus relay" in "".join(lines)):
-            line = await process.stdout.readline()
+    output, lines = process.stdout, list[str]()
+
+    async def until(*words: str) -> list[str]:
+        while not all(word in "".join(lines) for word in words):
+            line = await output.readline()
             assert line, lines
             lines.append(line.decode())
-        process.send_signal(signal.SIGINT)
-        rest = (await process.stdout.read()).decode()
-        assert await process.wait() == 0, rest
-    assert "Traceback" not in rest
+        return lines
+
+    try:
+        async with asyncio.timeout(60):
+            yield until
+            process.send_signal(signal.SIGINT)
+            rest = (await output.read()).decode()
+            assert await process.wait() == 0, rest
+        assert "Traceback" not in rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
+    async with started(*WHO, "--server", "http://127.0.0.1:1", "--relay", "modbus+tcp://127.0.0.1:1") as until:
+        lines = await until("offline: hub", "relay: The Modbus relay")
     assert all(line[2] == line[5] == ":" for line in lines), lines  # nothing but our own lines, each with its time
+
+
+async def test_it_recognises_without_a_server_and_starts_again_with_the_same_words(tmp_path: Path) -> None:
+    """As after an order `restart`: the secret was changed at the first start already."""
+    folder, camera, former = tmp_path / "door", tmp_path / "photos", tmp_path / "former"
+    camera.mkdir()
+    (camera / "empty.jpg").write_bytes(empty_frame())
+    former.write_text("former secret")
+    former.chmod(0o600)
+    open_vault(folder, b"former secret")
+    change_secret(folder, b"former secret", b"secret of now")
+    options = (*WHO, "--server", "http://127.0.0.1:1", "--camera", str(camera), "--offline", str(folder))
+    async with started(
+        *options, "--former-secret-file", str(former), ROLLCALL_TERMINAL_SECRET="secret of now"
+    ) as until:
+        await until("offline: hub", "this terminal recognises")
+    assert (folder / "punches.db").exists()
