@@ -7,11 +7,17 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
+from recognizer.settings import RecognizerSettings
+from rollcall.standalone import standalone
 from rollcall.terminal import _hub_beside, secret_of, terminal
+from terminal.offline import EyeSettings
 from terminal.sealing import change_secret, open_vault
 from terminal.simulator import empty_frame
 
@@ -119,6 +125,26 @@ async def started(*options: str, **env: str) -> AsyncIterator[Callable[..., Awai
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def eye_of(command: click.Command, *options: str) -> EyeSettings:
+    given = command.make_context("it", list(options)).params
+    return EyeSettings(**{name: given[name] for name in ("fpir", "liveness", "liveness_motion")})
+
+
+@pytest.mark.parametrize(("command", "needed"), [(terminal, WHO), (standalone.commands["run"], ("--camera", "0"))])
+def test_what_an_eye_asks_for_is_an_option_with_the_recognizers_words_and_defaults(
+    command: click.Command, needed: tuple[str, ...]
+) -> None:
+    ours, theirs = eye_of(command, *needed), RecognizerSettings(nats_password=SecretStr("x"))
+    assert ours == EyeSettings(theirs.fpir, theirs.liveness, theirs.liveness_motion)
+    strict = eye_of(command, *needed, "--fpir", "0.001", "--liveness", "HIGH", "--liveness-motion", "require-live")
+    assert strict == EyeSettings(0.001, "HIGH", "require-live")
+    options = {option.name: option.type for option in command.params}
+    for name in ("liveness", "liveness_motion"):
+        choice = options[name]
+        assert isinstance(choice, click.Choice)
+        assert tuple(choice.choices) == get_args(RecognizerSettings.model_fields[name].annotation)
 
 
 async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
