@@ -23,8 +23,8 @@ from websockets.exceptions import InvalidStatus
 
 from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove, proved_at
 from terminal.backoff import FIRST_S, HUB_FIRST_S, Backoff
-from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising, Trouble
-from terminal.orders import Obey, Orders, ServerClock, cannot_obey
+from terminal.events import Channel, Command, Configured, Ended, Event, Offline, Online, Punch, Recognising, Trouble
+from terminal.orders import Obey, Orders, ServerClock, Snapshot, cannot_obey
 from terminal.punches import PunchStore, StoreFull
 from terminal.reserve import MODE, STORAGE, Camera, Eye, FaceKeeper, Reserve, Teller
 from terminal.roster import update
@@ -52,7 +52,8 @@ class Terminal:
         reserve: Reserve | None = None,
     ) -> None:
         self._identity, self._server, self._tell, self._camera = identity, server, hear, camera
-        self._orders, self._clock = Orders(obey), ServerClock()
+        self._obey, self._orders, self._clock = obey, Orders(self._do), ServerClock()
+        self._keeper: FaceKeeper | None = None
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
         self._reserve = reserve
         self._teller = Teller(reserve.punches, self.hear) if reserve else None
@@ -66,7 +67,7 @@ class Terminal:
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            keeper = self._keeper(http, self._reserve) if self._reserve else None
+            keeper = self._keeper = self._new_keeper(http, self._reserve) if self._reserve else None
             hub = HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
             group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub), HUB_FIRST_S))
             if keeper is not None:
@@ -99,7 +100,13 @@ class Terminal:
         except StoreFull as error:
             self._tell(Trouble(STORAGE, str(error)))
 
-    def _keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
+    async def _do(self, command: Command) -> str | Snapshot:
+        """What the office orders: the faces are ours, the rest is the door's. Raises CannotDo."""
+        if command.action == "update_faces" and self._keeper is not None:
+            return await self._keeper.update_now()
+        return await self._obey(command)
+
+    def _new_keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
         async def fetch() -> bool:
             return await update(http, self._server.api, self._token(http), reserve.library)
 

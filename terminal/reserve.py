@@ -13,6 +13,7 @@ import httpx
 from terminal.backoff import Backoff
 from terminal.events import Delivered, Ended, Event, Rubbish, Trouble
 from terminal.library import Library, LibraryFull
+from terminal.orders import CannotDo
 from terminal.punches import PunchStore, State, StoreFull
 from terminal.sealing import CannotOpen
 
@@ -27,6 +28,8 @@ FACES_S: Final = 600.0
 """how often the library is asked for unasked: a hint may have got lost"""
 CONNECTED_WITHIN_S: Final = 10.0
 """after a connection it is asked for within this time: a whole fleet may have come back"""
+ASKED_S: Final = 3.0
+"""how long the office, which waits 5 s, is made to wait for the faces that it ordered"""
 MODE: Final = "mode"
 """the note that says who recognises, for a start without a server"""
 
@@ -135,16 +138,33 @@ class FaceKeeper:
     ) -> None:
         self._update, self._changed, self._hear, self._dice = update, changed, hear, dice
         self._due, self._within = asyncio.Event(), 0.0
+        self._asking: list[asyncio.Future[str]] = []
 
     def hint(self, within_s: Any) -> None:
         """There are newer faces: fetch them within so many seconds."""
         self._within = _seconds(within_s, FACES_S)
         self._due.set()
 
+    async def update_now(self, wait_s: float = ASKED_S) -> str:
+        """Ask for newer faces at once; what came of it, or that it goes on: nobody waits longer for a large library.
+        Raises CannotDo."""
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asking.append(told)
+        self.hint(0)
+        try:
+            async with asyncio.timeout(wait_s):
+                problem = await told
+        except TimeoutError:
+            return "the faces are being fetched"
+        if problem:
+            raise CannotDo("failed", problem)
+        return "the faces are up to date"
+
     async def run(self) -> None:
         """Until cancelled."""
         backoff, failing, news = Backoff(self._dice), False, False
         while True:
+            asking, self._asking, problem = self._asking, [], ""
             try:
                 news = await self._update() or news
                 if news:
@@ -156,9 +176,13 @@ class FaceKeeper:
                 failing = False
                 wait = FACES_S
             except (httpx.HTTPError, Ended, Rubbish, LibraryFull, CannotOpen, OSError) as error:
-                self._hear(Trouble(LIBRARY, str(error) or type(error).__name__))
+                problem = str(error) or type(error).__name__
+                self._hear(Trouble(LIBRARY, problem))
                 failing = True
                 wait = backoff.again()
+            for told in asking:
+                if not told.done():  # whoever asked may have gone
+                    told.set_result(problem)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._due.wait()

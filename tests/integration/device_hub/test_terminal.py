@@ -30,7 +30,7 @@ from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
 from shared.contracts.roster import GetRoster, RosterPage
-from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder
+from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder, UpdateFaces
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually
@@ -329,8 +329,9 @@ async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site
         opening = TerminalOrder(order_id="o1", device_id=1, order=OpenDoor(), by="office")
         for _ in range(2):
             assert await order(site.gateway, opening) == OrderOutcome(ok=True, detail="simulated door opened")
-        restart = TerminalOrder(device_id=1, order=Restart(), by="office")
-        assert (await order(site.gateway, restart)).error == "unsupported"
+        for cannot in (Restart(), UpdateFaces()):  # without a reserve there are no faces here
+            unsupported = TerminalOrder(device_id=1, order=cannot, by="office")
+            assert (await order(site.gateway, unsupported)).error == "unsupported"
         site.registry.put(1, config_revision=5, config=DeviceConfig(volume=11))
         await site.registry.announce(1, "edited")
 
@@ -339,7 +340,7 @@ async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site
 
         await eventually(is_configured)
     assert door.opened == 1
-    assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart"]
+    assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart", "update_faces"]
 
 
 # ---- a terminal with a reserve
@@ -399,6 +400,9 @@ async def test_the_office_decides_who_recognises(site: Site, server: Server, res
     one = Identity("门1", "SN1")
     async with background(Terminal(one, server, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
         await eventually(lambda: heard_of(Online(Channel.STREAM)))
+        await eventually(lambda: heard_of(Online(Channel.HUB)))
+        fetching = TerminalOrder(device_id=1, order=UpdateFaces(), by="office")
+        assert await order(site.gateway, fetching) == OrderOutcome(ok=True, detail="the faces are up to date")
         await configure(5, DeviceMode.OFFLINE)
         await eventually(lambda: heard_of(Recognising(here=True)))
         await eventually(the_punch_is_kept)

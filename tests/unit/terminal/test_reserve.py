@@ -1,5 +1,6 @@
 """How a terminal makes up with a server that is back: batches, answers, hints; the hub is a list of frames."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from terminal.admission import Identity, Server
 from terminal.client import Terminal
 from terminal.events import Configured, Delivered, Ended, Event, Trouble
 from terminal.library import Library, LibraryFull
+from terminal.orders import CannotDo
 from terminal.punches import PunchStore, State, StoreFull
 from terminal.reserve import MODE, STORAGE, FaceKeeper, Reserve, Teller
 from terminal.sealing import CannotOpen, open_vault
@@ -152,6 +154,28 @@ async def test_faces_are_fetched_at_the_start_and_after_hints() -> None:
             await eventually(lambda count=count: _is(fetched, list(range(count))))
             keeper.hint(0)
         await eventually(lambda: _is(changes, [1, 3, 4]))
+
+
+async def test_faces_are_fetched_when_the_office_says_so_and_it_is_told_what_came_of_it() -> None:
+    fetched, errors, gate = list[int](), list[Exception](), asyncio.Event()
+
+    async def update() -> bool:
+        await gate.wait()
+        fetched.append(len(fetched))
+        if errors:
+            raise errors.pop()
+        return False
+
+    keeper = FaceKeeper(update, lambda: None, lambda event: None, Random(1))
+    async with background(keeper.run()):
+        assert await keeper.update_now(wait_s=0.05) == "the faces are being fetched"
+        gate.set()
+        assert await keeper.update_now() == "the faces are up to date"
+        errors.append(Ended("no token: 9001"))
+        with pytest.raises(CannotDo, match="no token: 9001"):
+            await keeper.update_now()
+        assert await keeper.update_now() == "the faces are up to date"
+    assert len(fetched) >= 4
 
 
 @pytest.mark.parametrize(
