@@ -126,6 +126,7 @@ def _harmless(cell: object) -> object:
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     camera: str,
     relay: str,
     light: str,

@@ -205,6 +205,7 @@ def _hub_beside(server: str) -> str:
 
 def run_program(run: Callable[[Any], Coroutine[Any, Any, bool]], fittings: Any, *, gate: bool) -> bool:
     """Whether to start again. Every expected failure is one sentence and a non-zero exit."""
+    from shared.vision.weights import WeightError
     from terminal.cards import ReaderError
     from terminal.gate import NoFaceFinder, open_face_finder
     from terminal.latch import SwitchError
@@ -218,7 +219,9 @@ def run_program(run: Callable[[Any], Coroutine[Any, Any, bool]], fittings: Any, 
         return asyncio.run(run(find))
     except NoFaceFinder as error:
         raise click.ClickException(f"{error}. Or start with --no-gate: then all pictures are sent.") from None
-    except (WrongAddress, SwitchError, ReaderError, CannotOpen, OSError) as error:
+    except ImportError as error:  # of what recognises here
+        raise click.ClickException(f"{error.name} is not installed: pip install 'rollcall[terminal,vision]'") from None
+    except (WrongAddress, SwitchError, ReaderError, CannotOpen, WeightError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

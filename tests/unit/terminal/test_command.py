@@ -54,6 +54,16 @@ def test_what_is_wrong_is_one_sentence(options: tuple[str, ...], words: str) -> 
     assert "Traceback" not in output
 
 
+def test_without_networks_it_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = (*WHO, "--offline", str(tmp_path / "door"))
+    env = {"ROLLCALL_TERMINAL_SECRET": "s", "ROLLCALL_MODELS": str(tmp_path / "none")}
+    status, output = said(*alone, env=env)
+    assert (status, "make models" in output, "Traceback" in output) == (1, True, False)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as where it is not installed
+    status, output = said(*alone, env={"ROLLCALL_TERMINAL_SECRET": "s"})
+    assert (status, output) == (1, "Error: openvino is not installed: pip install 'rollcall[terminal,vision]'\n")
+
+
 def test_a_file_and_the_environment_give_options_and_the_command_line_wins(tmp_path: Path) -> None:
     file = tmp_path / "door.toml"
     file.write_text('name = "东门"\nsn = "E-1"\nrelay = "magic:"\n', encoding="utf-8")
