@@ -76,8 +76,7 @@ class Terminal:
                 group.create_task(self._recognise(http, self._camera))
 
     def hear(self, event: Event) -> None:
-        """Take note of what decides who recognises and what is to be told; pass it on. Another part of the program that
-        makes punches tells of them here."""
+        """Take note of what decides who recognises and what is to be told; pass it on."""
         match event:
             case Configured(config=config) if self._reserve is not None:
                 self._mode = str(config.get("mode", ""))
@@ -86,9 +85,14 @@ class Terminal:
             case Online(channel=Channel.STREAM) | Offline(channel=Channel.STREAM):
                 self._streams = isinstance(event, Online)
                 self._switched.set()
-            case Punch(channel=Channel.HERE) if self._teller is not None:
-                self._teller.look()
+            case Punch(channel=Channel.HERE):
+                self.look()
         self._tell(event)
+
+    def look(self) -> None:
+        """Another part of the program has put a punch into the reserve: the hub is told of it now, if there is one."""
+        if self._teller is not None:
+            self._teller.look()
 
     def _note_mode(self, punches: PunchStore) -> None:
         """For a start without a server. What cannot be noted now is tried again when the office tells it again."""
@@ -111,8 +115,8 @@ class Terminal:
             return await update(http, self._server.api, self._token(http), reserve.library)
 
         def changed() -> None:
-            if reserve.punches.try_again() and self._teller is not None:
-                self._teller.look()
+            if reserve.punches.try_again():
+                self.look()
 
         return FaceKeeper(fetch, changed, self.hear, self._dice)
 

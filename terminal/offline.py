@@ -33,13 +33,13 @@ from shared.vision.weights import Weights
 from terminal.events import Channel, Event, Punch, Result, Trouble
 from terminal.events import Face as Told
 from terminal.library import Known, Library
+from terminal.offline_cards import FULL
 from terminal.punches import PunchStore, StoreFull
 from terminal.reserve import LIBRARY, Camera
 from terminal.sealing import CannotOpen
 
 EVERY_S: Final = 0.2
 """between two looks: five a second are enough to agree on somebody who walks up, and leave a small machine alone"""
-FULL: Final = "本机存储已满，请联系管理员"
 
 Floats = NDArray[np.float32]
 
@@ -215,7 +215,7 @@ class Eye:
         try:
             made = self._punches.add(known.num, known.name, at, told.score, held=person.held)
         except StoreFull:
-            return [Result(Channel.HERE, (), FULL)]
+            return [Result(Channel.HERE, (), FULL[0])]
         state = "kept" if made.new else "repeated"
         local = made.at.astimezone().isoformat(timespec="seconds")
         return [Punch(Channel.HERE, state, f"here-{made.punch_id}", known.name, known.num, local)]

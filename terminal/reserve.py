@@ -52,11 +52,12 @@ class Eye(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """`eye` None: another program recognises, this one only keeps and tells."""
+    """`eye` None: another program recognises, this one only keeps and tells. `own`: who was registered on this box."""
 
     library: Library
     punches: PunchStore
     eye: Eye | None = None
+    own: Library | None = None
 
 
 class Teller:

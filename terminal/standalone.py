@@ -28,9 +28,10 @@ from terminal.door import Door
 from terminal.events import CardAnswer
 from terminal.gate import Watch
 from terminal.library import Known, Library
-from terminal.offline import FULL, Eye, EyeSettings, NotFit, People, engine, enrol
+from terminal.offline import Eye, EyeSettings, NotFit, People, engine, enrol
+from terminal.offline_cards import keep_card
 from terminal.program import Recognise, Recogniser
-from terminal.punches import PunchStore, StoreFull
+from terminal.punches import PunchStore
 from terminal.reserve import Reserve
 from terminal.roster import Refused, Token, call, update
 from terminal.sealing import open_vault, write_whole
@@ -122,7 +123,7 @@ class Box:
         """With an eye, its networks loaded, while inside. Raises a WeightError."""
         async with engine(settings.threads) as (faces, thread):
             eye = Eye(faces, thread, self.people(faces.model_id), self.punches, settings)
-            yield Reserve(self.library, self.punches, eye)
+            yield Reserve(self.library, self.punches, eye, self.own)
 
     def close(self) -> None:
         self.punches.close()
@@ -138,7 +139,7 @@ def open_box(folder: Path, secret: bytes) -> Iterator[Box]:
         box.close()
 
 
-def by_itself(box: Box, reserve: Reserve) -> Recognise:
+def by_itself(reserve: Reserve) -> Recognise:
     """Standalone mode: this terminal recognises, by its own clock, and a card is good if its number is a student's."""
 
     def now() -> datetime:
@@ -152,15 +153,7 @@ def by_itself(box: Box, reserve: Reserve) -> Recognise:
                 await reserve.eye.run(watch.frame, door.hear, now)
 
         async def present(card: str) -> CardAnswer:
-            box.own.refresh()
-            known = box.own.people.get(card)
-            if known is None:
-                return CardAnswer(card, "", "未登记的卡", "nobody here has this number")
-            try:
-                made = await asyncio.to_thread(box.punches.add, card, known.name, now(), 0.0, held=True)
-            except StoreFull:
-                return CardAnswer(card, "", FULL, "this terminal's storage is full")
-            return CardAnswer(card, "recorded" if made.new else "repeated")
+            return await keep_card(reserve, card, now())
 
         return Recogniser(run, present, now)
 

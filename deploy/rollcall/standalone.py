@@ -146,7 +146,7 @@ def run(
 
         async def watch(find: Any) -> bool:
             async with box.reserve(EyeSettings(**eye)) as reserve:
-                return await run_door(context.obj[0].name, fittings, by_itself(box, reserve), click.echo, find)
+                return await run_door(context.obj[0].name, fittings, by_itself(reserve), click.echo, find)
 
         again = run_program(watch, fittings, gate=gate)
     if again:
