@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -199,13 +199,12 @@ class PunchStore:
             self._recent = {n: made for n, made in self._recent.items() if abs(at - made.at) < self._cool_down}
         return Made(punch_id, at, new=True)
 
-    def release(self, nums: Iterable[str]) -> int:
-        """Let the held punches of these people be sent, in the order in which they were made; how many."""
-        known = set(nums)
+    def release(self, may_go: Callable[[Stored], bool]) -> int:
+        """Let these of the held punches be sent, in the order in which they were made; how many."""
 
         def free(database: sqlite3.Connection) -> int:
             held = database.execute(f"{_ROW} WHERE state = ? ORDER BY id", (State.HELD,)).fetchall()
-            freed = [stored for row in held if (stored := self._stored(row)).num in known]
+            freed = [stored for row in held if may_go(stored := self._stored(row))]
             for stored in freed:
                 row = (_number(database), State.WAITING, stored.punch_id)
                 database.execute("UPDATE punches SET seq = ?, state = ? WHERE id = ?", row)

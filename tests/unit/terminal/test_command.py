@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -17,9 +18,12 @@ from pydantic import SecretStr
 from recognizer.settings import RecognizerSettings
 from rollcall.standalone import standalone
 from rollcall.terminal import _hub_beside, secret_of, terminal
+from terminal.library import Known
 from terminal.offline import EyeSettings
-from terminal.sealing import change_secret, open_vault
+from terminal.punches import State
+from terminal.sealing import change_secret
 from terminal.simulator import empty_frame
+from terminal.standalone import open_box
 
 WHO = ("--name", "东门", "--sn", "E-1")
 
@@ -164,17 +168,21 @@ async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
 
 
 async def test_it_recognises_without_a_server_and_starts_again_with_the_same_words(tmp_path: Path) -> None:
-    """As after an order `restart`: the secret was changed at the first start already."""
+    """As after an order `restart`: the secret was changed at the first start already. A punch that is held although its
+    owner has joined is let go."""
     folder, camera, former = tmp_path / "door", tmp_path / "photos", tmp_path / "former"
     camera.mkdir()
     (camera / "empty.jpg").write_bytes(empty_frame())
     former.write_text("former secret")
     former.chmod(0o600)
-    open_vault(folder, b"former secret")
+    with open_box(folder, b"former secret") as box:
+        box.library.put(Known("1", "Ada", ()))
+        box.punches.add("1", "Ada", datetime(2026, 3, 2, tzinfo=UTC), 90, held=True)
     change_secret(folder, b"former secret", b"secret of now")
     options = (*WHO, "--server", "http://127.0.0.1:1", "--camera", str(camera), "--offline", str(folder))
     async with started(
         *options, "--former-secret-file", str(former), ROLLCALL_TERMINAL_SECRET="secret of now"
     ) as until:
         await until("offline: hub", "this terminal recognises")
-    assert (folder / "punches.db").exists()
+    with open_box(folder, b"secret of now") as box:
+        assert [punch.state for punch in box.punches.rows()] == [State.WAITING]

@@ -146,7 +146,7 @@ def test_held_punches_have_no_number_until_they_may_go(store: PunchStore) -> Non
     add(store, 2, num="b", held=True)
     add(store, 4)
     assert numbers(store) == [1]
-    assert store.release(["a"]) == 2
+    assert store.release(lambda stored: stored.num == "a") == 2
     assert [p["who"] for p in frame(store)["punches"]] == ["1", "a", "a"]
     assert store.counts() == {State.WAITING: 3, State.KEPT: 0, State.REFUSED: 0, State.HELD: 1}
 
@@ -223,7 +223,7 @@ def test_a_full_disk_is_one_error_and_changes_nothing(store: PunchStore, tmp_pat
             lambda: store.add("2", "Bob", EIGHT, 90),
             lambda: answer(store, kept=[[1, 1]]),
             lambda: store.note("mode", "offline"),
-            lambda: store.release(["1"]),
+            lambda: store.release(lambda stored: True),
             store.try_again,
         ):
             with pytest.raises(StoreFull):
