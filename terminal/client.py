@@ -56,13 +56,16 @@ class Terminal:
         self._keeper: FaceKeeper | None = None
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
         self._reserve = reserve
-        self._teller = Teller(reserve.punches, self.hear) if reserve else None
+        self._teller = Teller(reserve.punches, self.hear, now=self._told) if reserve else None
         self._mode = self._noted = reserve.punches.noted(MODE) if reserve else ""
         self._streams, self._here, self._switched = False, False, asyncio.Event()
 
     def now(self) -> datetime:
         """What the server's clock says; ours, until it told."""
         return self._clock.now(time.monotonic())
+
+    def _told(self) -> datetime | None:
+        return self.now() if self._clock.is_told else None
 
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""

@@ -65,9 +65,14 @@ class Teller:
     another."""
 
     def __init__(
-        self, punches: PunchStore, hear: Callable[[Event], None], storage_again_s: float = STORAGE_AGAIN_S
+        self,
+        punches: PunchStore,
+        hear: Callable[[Event], None],
+        storage_again_s: float = STORAGE_AGAIN_S,
+        now: Callable[[], datetime | None] = lambda: None,
     ) -> None:
-        self._punches, self._hear, self._storage_again_s = punches, hear, storage_again_s
+        """`now` is the server's time, None while it is not told."""
+        self._punches, self._hear, self._storage_again_s, self._now = punches, hear, storage_again_s, now
         self._more = asyncio.Event()
         self._stuck = False
         self._answer: asyncio.Future[dict[str, Any]] | None = None
@@ -88,7 +93,7 @@ class Teller:
         while True:
             self._more.clear()
             try:
-                frame = await asyncio.to_thread(self._punches.batch, asking=asking)
+                frame = await asyncio.to_thread(self._punches.batch, asking=asking, now=self._now())
                 wait = None if frame is None else await self._tell(send, frame)
             except StoreFull as error:  # what the server answered may be forgotten: it is asked again
                 self._storage(str(error))

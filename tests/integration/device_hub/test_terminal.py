@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -392,9 +392,11 @@ async def test_the_office_decides_who_recognises(site: Site, server: Server, res
     async def heard_of(event: Event) -> bool:
         return event in heard
 
-    async def the_punch_is_kept() -> bool:
-        return reserve.punches.counts()[State.KEPT] == 1
+    async def the_punches_are_kept() -> bool:
+        return reserve.punches.counts()[State.KEPT] == 2
 
+    before = now()
+    reserve.punches.add("02", "Bob", before - timedelta(days=100), 80)  # by a clock that nobody had set yet
     await site.registry.bus.serve(KeepPunches, keep)
     await site.registry.bus.serve(GetRoster, _empty_roster)
     one = Identity("门1", "SN1")
@@ -405,12 +407,14 @@ async def test_the_office_decides_who_recognises(site: Site, server: Server, res
         assert await order(site.gateway, fetching) == OrderOutcome(ok=True, detail="the faces are up to date")
         await configure(5, DeviceMode.OFFLINE)
         await eventually(lambda: heard_of(Recognising(here=True)))
-        await eventually(the_punch_is_kept)
+        await eventually(the_punches_are_kept)
         await configure(6, DeviceMode.ONLINE)
         await eventually(lambda: heard_of(Recognising(here=False)))
         await configure(7, DeviceMode.OFFLINE)
         await eventually(lambda: _noted(reserve, "offline"))
-    assert [(p.who, p.score) for batch in asked for p in batch.punches] == [("01", 90)]
+    told = [punch for batch in asked for punch in batch.punches]
+    assert [(punch.who, punch.score) for punch in told] == [("02", 80), ("01", 90)]
+    assert abs(told[0].at - before) < timedelta(seconds=5)
     assert {batch.device_id for batch in asked} == {1}
     heard.clear()
     nowhere = Server("http://127.0.0.1:9", "ws://127.0.0.1:9")
