@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +31,11 @@ raises the bound after the first large one and keeps what was freed: 380 instead
 
 READY_S = 60.0
 """The slowest machine we know needs 20 s for its first start; after this something is wrong."""
+
+PORTS = range(20_000, 32_000)
+"""to choose from: below those that systems give to outgoing connections (Linux: from 32,768 up), one of which might
+take a port before its server does"""
+_calls = itertools.count()
 
 
 class CannotStart(Exception):
@@ -342,13 +347,24 @@ def _check_port(host: str, port: int, flag: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on just now, below those that systems give to outgoing connections
-    (Linux: from 32,768 up), one of which might take it before its server does. Raises CannotStart."""
-    for port in Random().sample(range(20_000, 32_000), 100):  # noqa: S311 - so that two who look at once differ
+    """A TCP port on loopback that nobody listens on just now and that this process has not given out lately: who asked
+    may listen there later. Raises CannotStart."""
+    for call in itertools.islice(_calls, 100):
+        port = candidate(os.getpid(), call)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise CannotStart("no free TCP port between 20000 and 32000")
+    raise CannotStart(f"no free TCP port in {PORTS.start}–{PORTS.stop - 1}")
+
+
+def candidate(process: int, call: int) -> int:
+    """The port that a process tries at its call-th question: every one of PORTS before the first comes again.
+
+    Both factors share no divisor with the number of ports. The first one lets processes with neighbouring ids begin far
+    apart (it is the golden section of the number), the second one leaves the next port, which is the hub's by default,
+    to a much later call.
+    """
+    return PORTS[(process * 7_417 + call) * 1_009 % len(PORTS)]
 
 
 def _shown(host: str) -> str:
