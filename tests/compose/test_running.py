@@ -103,12 +103,19 @@ async def test_a_third_party_is_let_in_and_hears_a_punch(stack: Stack, people: l
                     break
 
 
-async def test_recognizers_come_and_go_without_a_lost_answer(stack: Stack, people: list[bytes]) -> None:
+async def test_recognizers_come_and_go_and_who_asks_is_answered(stack: Stack, people: list[bytes]) -> None:
+    """-2: nobody was free in the time that a person waits, and the page says so. A busy machine may be that slow while
+    containers start; who then tries once more, as the page asks, is answered."""
+
+    async def ask(web: httpx.AsyncClient) -> int:
+        answer = (await web.post("/clockin", json={"img_data": data_url(people[1])})).json()
+        return int(answer["errno"])
+
     async def ask_for_ever(answers: list[int]) -> None:
         async with _client(stack) as web:
             while True:
-                answer = (await web.post("/clockin", json={"img_data": data_url(people[1])})).json()
-                answers.append(answer["errno"])
+                first = await ask(web)
+                answers.append(first if first != -2 else await ask(web))
 
     answers: list[int] = []
     async with kiosks_at(stack.url, people, each=2) as kiosks, background(ask_for_ever(answers)):
@@ -119,9 +126,8 @@ async def test_recognizers_come_and_go_without_a_lost_answer(stack: Stack, peopl
             await stack.healthy("gateway", gateways)
             await flowing(kiosks)
         await check_ledger(stack, kiosks)
-    # -2: nobody was free in the time that a person waits, and the page says so; a busy machine may be that slow
-    assert set(answers) <= {0, -2}
-    assert answers.count(0) > 10
+    assert set(answers) == {0}
+    assert len(answers) > 10
 
 
 async def test_each_container_is_killed_and_comes_back(stack: Stack, people: list[bytes]) -> None:
