@@ -44,7 +44,7 @@ EXEMPT: dict[str, dict[str, str]] = {
     "docs/scale.md": {
         "rollcall up --hubs": f"{A_SECOND_SYSTEM}, with 65,536 terminals: tests/e2e/test_fleet.py has fewer"
     },
-    "docs/security.md": {"pip install pip-audit": "asks the public list of known holes, which a test must not need"},
+    "docs/security.md": {"make audit": "asks the public list of known holes, which a test must not need"},
     "docs/terminals.md": {
         "rollcall device add": "a camera, a relay, a screen: tests/e2e/test_door.py starts the program",
         "rollcall standalone run": "a camera, and a server elsewhere: tests/e2e/test_offline_terminal.py does it",
