@@ -23,7 +23,7 @@ from tests.faults.harness import (
 )
 
 LATEST_S = 20.0
-"""A service is back by itself within this time of its dependency: twice BACK_S, for a machine that has other work too."""
+"""A service is back by itself within this time of its dependency: twice BACK_S, for a machine that has more to do."""
 
 
 async def test_nothing_is_lost_doubled_or_misnamed_whatever_breaks(tmp_path: Path) -> None:

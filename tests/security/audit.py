@@ -1,7 +1,7 @@
 """Known holes in the packages of constraints.txt, by the public list that pip-audit asks: `make audit`.
 
-Exits 1 for a hole, and for a package that the list does not know. Where the list cannot be asked (no internet, or only a
-mirror of the packages) it says "skipped" and why, and exits 0.
+Exits 1 for a hole, and for a package that the list does not know. Where the list cannot be asked (no internet, or only
+a mirror of the packages) it says "skipped" and why, and exits 0.
 """
 
 import json
