@@ -1,7 +1,6 @@
 """The hub's copy of the devices, and who may have a token. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device, DeviceState
@@ -58,7 +57,7 @@ class Book:
         known = self._by_id.get(device_id)
         if known is None or known.config_revision >= revision:
             return False
-        self.put(replace(known, config_revision=revision, config=config))
+        self.put(known._replace(config_revision=revision, config=config))
         return True
 
     def drop(self, device_id: int) -> None:

@@ -95,15 +95,22 @@ class PresenceKeeper:
     async def keep(self) -> None:
         """Bring the bucket up to date for as long as this runs."""
         bucket = await self._bus.js.key_value(PRESENCE)
-        with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
-            await self._find_former_life()
         while True:
             if self._former and not self._unsaid:
                 await self._review_former_life()
             else:
                 await self._work.wait()
-            if self._unsaid and not (self._bus.is_connected and await self._say_some(bucket)):
+            if not self._unsaid:
+                self._work.clear()
+            elif not (self._bus.is_connected and await self._say_some(bucket)):
                 await asyncio.sleep(RETRY_S)
+
+    async def look_back(self, after_s: float) -> None:
+        """Find what a former life of this hub left, so long after its start, and let the worker see to it."""
+        await asyncio.sleep(after_s)
+        with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
+            await self._find_former_life()
+        self._work.set()
 
     async def _say_some(self, bucket: KeyValue) -> bool:
         """One batch; False if the broker did not take all of it."""

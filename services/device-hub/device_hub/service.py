@@ -40,9 +40,9 @@ from shared.runtime import background, listen
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-BACKLOG = 1_024
-"""connections that wait in the kernel's queue to be accepted: they and the strangers that were accepted already have
-their turn within ten seconds. More would give up before it is their turn, and be work for nothing"""
+BACKLOG = 4_096
+"""connections that wait in the kernel's queue to be accepted, at most (Linux cuts it to net.core.somaxconn). Each has
+its turn within some 15 s; whom the kernel turns away asks again after 1, 3, 7, 15 s, and the hub may be idle then"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 100
@@ -89,7 +89,8 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         health = _health(bus, directory, lease)
         door = Door(desk, terms, settings.max_terminals, health, tally.handshake)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
-        async with background(*jobs, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
+        later = presence.look_back(settings.look_back_after_s)
+        async with background(*jobs, later, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
             listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)

@@ -111,7 +111,7 @@ async def test_a_hub_that_was_killed_forgets_its_former_life(
         await bucket.put("7", Presence(hub="hub-a", session=new_id(), since=now()).encode())
         await bucket.put("8", Presence(hub="hub-b", session=new_id(), since=now()).encode())
         await bucket.put("9", b"rubbish")
-        async with start_hub():
+        async with start_hub(look_back_after_s=0):
 
             async def is_forgotten() -> bool:
                 return await entry_of(other, 7) is None

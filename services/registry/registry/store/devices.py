@@ -46,7 +46,6 @@ from shared.contracts.hubs import (
     DevicesMark,
     DevicesSeen,
     FindHubDevices,
-    HubDevice,
     HubDevices,
     ListHubDevices,
 )
@@ -338,6 +337,7 @@ def as_device(row: DeviceRow) -> Device:
 
 # ---- for the hubs
 
+# The fields of HubDevice, in their order.
 _COLUMNS = (
     DeviceRow.id,
     DeviceRow.name,
@@ -369,24 +369,11 @@ async def found_for_hub(session: AsyncSession, vault: Vault, asked: FindHubDevic
 async def _for_hub(session: AsyncSession, vault: Vault, wanted: ColumnElement[bool], limit: int = 2) -> HubDevices:
     # Columns, not objects: each hub reads every terminal when it starts.
     rows = await session.execute(select(*_COLUMNS).where(wanted).order_by(DeviceRow.id).limit(limit))
-    return HubDevices.of(_as_hub_device(vault, row) for row in rows)
+    return HubDevices.of_rows([(*plain, _opened(vault, plain[0], sealed)) for *plain, sealed in rows])
 
 
-def _as_hub_device(vault: Vault, row: Any) -> HubDevice:
-    return HubDevice(
-        row.id,
-        row.name,
-        row.sn,
-        row.state,
-        row.proof,
-        row.tokens,
-        row.place,
-        row.classes,
-        row.config,
-        row.config_revision,
-        row.created_at,
-        b"" if row.secret is None else vault.open(row.secret, _bound(row.id)),
-    )
+def _opened(vault: Vault, device_id: int, sealed: bytes | None) -> bytes:
+    return b"" if sealed is None else vault.open(sealed, _bound(device_id))
 
 
 async def mark(session: AsyncSession) -> DevicesMark:
