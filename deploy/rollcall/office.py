@@ -57,7 +57,7 @@ def need_running(data: Path) -> Running:
     """The installation that the environment names, else the system of this data folder. Raises CannotStart when none
     runs."""
     if there := _installation():
-        return Running(pid=0, broker_pid=0, nats_url=there.nats_url, url=there.url, hub_url=there.hub_url)
+        return Running(pid=0, nats_url=there.nats_url, url=there.url, hub_url=there.hub_url)
     running = find_running(data)
     if running is None:
         raise CannotStart(f"No Rollcall is running on {data}; start it with `make up`, or name its folder with --data.")

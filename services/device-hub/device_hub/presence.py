@@ -221,6 +221,7 @@ class Lease:
     def __init__(self, bus: Bus, hub_id: str, presence: PresenceKeeper) -> None:
         self._bus, self._hub_id, self._presence = bus, hub_id, presence
         self._renewed_at = -math.inf
+        self._over = False
 
     def age_s(self) -> float:
         """Seconds since it was renewed."""
@@ -232,15 +233,16 @@ class Lease:
             raise Unavailable(en="the hub's lease is over")
 
     async def renew(self) -> None:
-        """Renew three times within its life, for as long as this runs."""
+        """Renew three times within its life, until `end`."""
         bucket = await self._bus.js.key_value(HUBS)
-        while True:
+        while not self._over:
             if self._bus.is_connected:
                 await self._put(bucket)
             await asyncio.sleep(LEASE_S / 3)
 
     async def end(self) -> None:
         """Give it up, so that nobody need wait for its end."""
+        self._over = True
         with contextlib.suppress(*BROKER_TROUBLE):
             await (await self._bus.js.key_value(HUBS)).delete(self._hub_id)
 

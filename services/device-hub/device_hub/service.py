@@ -1,6 +1,7 @@
 """The device-hub as one context manager."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ LOOK_AT_ONCE = 100
 """terminals that are told of their configuration before others have their turn"""
 MOST_ORDERS = 4_096
 """orders in work in this hub; more wait their turn"""
+FAREWELL_S = 5.0
+"""everything that is said after the terminals have left, in seconds: whoever stops a hub gives it 10 s or more"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
@@ -62,7 +65,7 @@ class Running:
 
 @asynccontextmanager
 async def service(settings: HubSettings) -> AsyncIterator[Running]:
-    """Run a hub while inside. Leaving says bye to the terminals, then that they are gone, then ends the lease."""
+    """Run a hub while inside. Leaving says bye to the terminals, ends the lease, then says that they are gone."""
     password = settings.nats_password.get_secret_value()
     async with connect(
         settings.nats_url, "hub", password, name=f"hub {settings.instance}", replicas=settings.nats_replicas
@@ -97,10 +100,12 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                     yield Running(port, hub)
                 finally:
                     await hub.close()
-            await presence.settle(LAST_PRESENCE_S)
-            await seen.tell()
-            await deeds.tell()
-            await lease.end()
+            with contextlib.suppress(TimeoutError):  # somebody is slow; the lease at least is over
+                async with asyncio.timeout(FAREWELL_S):
+                    await lease.end()
+                    await presence.settle(LAST_PRESENCE_S)
+                    await seen.tell()
+                    await deeds.tell()
 
 
 def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Directory]:

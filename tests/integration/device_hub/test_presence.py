@@ -1,5 +1,7 @@
 """Where terminals are, told through the broker: on connect, on leaving, after the broker lost its memory."""
 
+import asyncio
+
 import pytest
 from nats.js.errors import Error as JetStreamError
 
@@ -212,3 +214,19 @@ async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None
         async with background(lease.renew()):
             await eventually(ready)
             await lease.ready()
+
+
+async def test_a_lease_that_was_given_up_is_not_renewed(broker: Broker) -> None:
+    """A hub says the rest of its farewell after it, for longer than renewals are apart."""
+    async with broker.connect("hub") as bus:
+        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))
+        renewing = asyncio.create_task(lease.renew())
+        await eventually(lambda: _is_leased(bus))
+        await lease.end()
+        async with asyncio.timeout(LEASE_S):
+            await renewing
+        assert not await _is_leased(bus)
+
+
+async def _is_leased(bus: Bus) -> bool:
+    return await lease_of(bus, "hub-a") is not None
