@@ -19,7 +19,7 @@ LONGEST_PAUSE_S = 10.0
 STEADY_S = 30.0
 """A process that lived this long is well again: its next restart waits FIRST_PAUSE_S only."""
 
-POLITE_S = 10.0
+POLITE_S = 12.0
 """From SIGTERM to SIGKILL, in seconds: longer than a hub's farewell, however slow those are who hear it."""
 
 LINE = 64 * 1024
