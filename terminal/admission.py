@@ -13,8 +13,8 @@ from terminal.events import Ended
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
 IN_LINE_S = 30.0
-"""how long a hub may take to let a terminal in: of a whole fleet that comes back, whoever gives up sooner only makes the
-line longer"""
+"""how long a hub may take to let a terminal in: of a whole fleet that comes back, whoever gives up sooner only makes
+the line longer"""
 
 
 @dataclass(frozen=True, slots=True)
