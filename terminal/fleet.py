@@ -18,6 +18,8 @@ from terminal.simulated import Simulated
 from terminal.tally import Tally
 
 TICK_S: Final = 0.1
+STALL: Final = 0.5
+"""heartbeats between two ticks after which this process, not the hub, was silent"""
 
 
 class Squad(BaseModel):
@@ -73,15 +75,18 @@ class Fleet:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _beat_for_ever(self) -> None:
-        """A slice every TICK_S, so that each terminal has its turn once a heartbeat."""
-        place, last, count = 0.0, self.loop.time(), len(self._terminals)
+        """A slice every TICK_S, so that each terminal has its turn once a heartbeat. When this process did not run for
+        a while, what the hub said waits to be read: all are believed connected for one heartbeat more."""
+        place, last, count, lenient_until = 0.0, self.loop.time(), len(self._terminals), 0.0
         while True:
             await asyncio.sleep(TICK_S)
             now = self.loop.time()
+            if now - last > STALL * self.heartbeat_s:
+                lenient_until = now + self.heartbeat_s
             end = place + min(1.0, (now - last) / self.heartbeat_s) * count
             for number in range(int(place), int(end)):
                 if (terminal := self._terminals[number % count]).up:
-                    terminal.beat(now)
+                    terminal.beat(now, lenient=now < lenient_until)
             place, last = end % max(1, count), now
 
     def later(self, seconds: float, terminal: Simulated) -> None:

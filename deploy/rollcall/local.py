@@ -164,12 +164,12 @@ async def local_system(options: Options, show: Show, progress: Callable[[str], N
     options = _resolved(options, data)
     _check_port(options.host, options.port, "--port")
     _check_port(options.host, options.hub_port, "--hub-port")
-    if options.mqtt is not None:
-        _check_mqtt(options.mqtt, options.data)
     lock = FolderLock(data)
     async with AsyncExitStack() as stack:
         stack.callback(lock.release)
         lock.take()
+        if options.mqtt is not None:  # a broker that a killed system left has let its port go now
+            _check_mqtt(options.mqtt, options.data)
         system = await _start(stack, options, Keys.of(data), lock, show, progress)
         yield system
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from rollcall.keys import DataFolderError, Keys
-from rollcall.local import free_port
+from rollcall.local import Options, free_port, local_system
+from rollcall.mqtt import May, MqttOptions
+from rollcall.mqtt_clients import add_client
 from rollcall.running import FolderLock, broker_pid
 
 SUPERVISOR = """
@@ -33,9 +35,9 @@ asyncio.run(main(*map(json.loads, sys.argv[1:])))
 
 
 @asynccontextmanager
-async def a_supervisor(data: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def a_supervisor(data: Path, port: int = 0) -> AsyncIterator[asyncio.subprocess.Process]:
     """One that has started its broker, and has not written its note yet."""
-    arguments = (str(data), free_port(), free_port(), dict(Keys.of(data).broker))
+    arguments = (str(data), port or free_port(), free_port(), dict(Keys.of(data).broker))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SUPERVISOR, *map(json.dumps, arguments), stdout=asyncio.subprocess.PIPE
     )
@@ -60,6 +62,17 @@ async def test_the_broker_of_a_killed_supervisor_is_ended_and_the_folder_taken(t
         waiting.take()
         assert broker_pid(tmp_path) is None
         waiting.release()
+
+
+async def test_the_mqtt_port_of_a_killed_system_can_be_had_again(tmp_path: Path) -> None:
+    port = free_port()
+    add_client(tmp_path, "reader", May.READ)
+    options = Options(tmp_path, port=free_port(), hub_port=free_port(), recognizers=1, mqtt=MqttOptions(port=port))
+    async with a_supervisor(tmp_path, port) as supervisor:
+        supervisor.kill()
+        await supervisor.wait()
+        async with local_system(options, lambda name, line: None, lambda line: None) as system:
+            assert "mqtt-bridge" in system.children
 
 
 def test_a_stranger_who_has_the_brokers_number_by_now_is_no_broker(tmp_path: Path) -> None:
