@@ -192,7 +192,7 @@ class Door:
             self._told("admitted")
             if line.is_open:
                 self._hearts.add(line)
-                line.upgrade(switched, Session(line, device, self._terms))
+                line.upgrade(switched, Session(line, device, self._terms, self._desk.secret(device.device_id)))
 
     def _refuse(self, line: Line, words: bytes) -> None:
         self._inside.discard(line)

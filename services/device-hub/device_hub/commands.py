@@ -70,6 +70,10 @@ class TokenDesk:
             raise _refused("设备密钥不对", "wrong proof of the secret")
         return device
 
+    def secret(self, device_id: int) -> bytes:
+        """What a device proves itself with now, empty if with nothing."""
+        return self._directory.secret(device_id)
+
     async def _with_secret(self, sn: str) -> tuple[Device, bytes]:
         device = await self._directory.by_serial(sn)
         if device is None or not device.authorised or device.proof is not Proof.SECRET:
