@@ -91,7 +91,10 @@ class Registry:
         return DevicesMark(mark=self.mark)
 
     async def _announce(self, asked: AnnounceDevice) -> Device:
-        return self.put(max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn)
+        known = (d for d in self.devices.values() if (d.name, d.sn) == (asked.name, asked.sn))
+        return next(known, None) or self.put(
+            max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn
+        )
 
     async def _seen(self, asked: DevicesSeen) -> Done:
         self.seen |= {sighting.device_id: sighting for sighting in asked.seen}
