@@ -252,6 +252,8 @@ async def measure(ways: Sequence[Way], cameras: Cameras, seconds: float) -> dict
         rows[way.name].capacity = len(heard.latency_ms) / seconds
         await cameras.quiet()
     best = max(row.capacity for row in rows.values())
+    if not best:
+        raise click.ClickException(f"nobody recognised anything within {seconds:.0f} s: give --seconds more")
     for way in ways:
         heard = await cameras.by_the_clock(way, seconds, len(cameras.names) / (HALF * best))
         rows[way.name].calm = _percentiles(heard.latency_ms)
@@ -285,9 +287,10 @@ HEAD = (
 
 def line(recognizers: int, name: str, row: Row, one: float) -> str:
     """A row of the table; `one`: frames/s with the first number of recognizers."""
+    ratio = row.capacity / one if one else float("nan")
     calm, age = (f"{p50:.0f} / {p99:.0f}" for p50, p99 in (row.calm, row.age))
     return (
-        f"| {recognizers} | {name} | {row.capacity:.1f} | {row.capacity / one:.2f} | {calm} | {row.overload:.1f} "
+        f"| {recognizers} | {name} | {row.capacity:.1f} | {ratio:.2f} | {calm} | {row.overload:.1f} "
         f"| {age} | {row.periods:.2f} | {row.jain:.3f} | {row.served[0]} – {row.served[1]} |"
     )
 

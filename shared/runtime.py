@@ -23,6 +23,9 @@ log = structlog.get_logger("runtime")
 UNREAD_MS = 30_000
 """How long sent bytes may stay unacknowledged before the kernel drops the connection, in milliseconds."""
 
+GRACE_S = 2
+"""how long a request may take that is open when its server stops, in seconds"""
+
 CANCEL_AGAIN_S = 2.0
 """how long a background job may take to end before it is told again"""
 
@@ -71,14 +74,21 @@ def listen(host: str, port: int, *, share_port: bool = False, backlog: int = 2_0
 
 @asynccontextmanager
 async def serve_http(
-    app: Any, host: str, port: int, *, share_port: bool = False, websockets: bool = False, **options: Any
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    share_port: bool = False,
+    websockets: bool = False,
+    grace_s: int = GRACE_S,
+    **options: Any,
 ) -> AsyncIterator[int]:
     """Serve an ASGI app while inside; yields the port in use (`port` 0 picks a free one). `share_port`: several
     processes of one user listen on it, and the kernel deals the connections out among them (SO_REUSEPORT).
     `websockets`: the app takes them as well, which needs the extra `web`.
 
     Raises OSError when the address is taken, and what uvicorn does where a part of it is missing. Leaving stops
-    accepting, gives open requests 2 s, and closes.
+    accepting, closes WebSockets at once, gives open requests `grace_s`, and closes.
     """
     listener = listen(host, port, share_port=share_port)
     config = uvicorn.Config(
@@ -87,7 +97,7 @@ async def serve_http(
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=grace_s,
         ws="websockets-sansio" if websockets else "none",
         ws_per_message_deflate=False,
         **options,

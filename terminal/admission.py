@@ -12,6 +12,9 @@ from terminal.events import Ended
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
+IN_LINE_S = 30.0
+"""how long a hub may take to let a terminal in: of a whole fleet that comes back, whoever gives up sooner only makes
+the line longer"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Server:
 async def prove(http: httpx.AsyncClient, server: Server, identity: Identity) -> str:
     """What to say in `Authorization` to the hub: its challenge, answered with the secret. Raises Ended,
     httpx.HTTPError."""
-    response = await http.get(server.challenge_url, headers={"Connection": "close"})
+    response = await http.get(server.challenge_url, headers={"Connection": "close"}, timeout=IN_LINE_S)
     try:
         challenge = str(response.json()["challenge"])
     except (ValueError, KeyError, TypeError):

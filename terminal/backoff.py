@@ -3,7 +3,7 @@
 from random import Random
 
 FIRST_S = 0.5
-HUB_FIRST_S = 3.0
+HUB_FIRST_S = 5.0
 """for a hub: when it dies, all its terminals know at once, and it needs some seconds to be back; meanwhile each try is
 work for nothing"""
 LONGEST_S = 30.0

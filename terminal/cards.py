@@ -7,7 +7,8 @@
 
 A reader that types into the browser of the full-screen page is heard by the page (terminal/display.py).
 
-What a card does: its number is taken for a student number, and makes a punch like `clinetFeedback` does.
+What a card does: its number is taken for a student number, and makes a punch like `clinetFeedback` does; where no
+server answers, by what this terminal has itself (terminal/offline_cards.py).
 """
 
 import asyncio
@@ -43,6 +44,8 @@ MAX_WAITING: Final = 8
 """cards that may wait for an answer"""
 POST_S: Final = 8.0
 """how long the server is tried for; then the person is told to try again"""
+KEEP_AFTER_S: Final = 3.0
+"""the same where the terminal can keep the punch by itself: nobody is made to wait for a server that is away"""
 ENDS: Final = re.compile(rb"[\r\n\x03]+")
 """carriage return, line feed, ETX"""
 
@@ -213,21 +216,33 @@ NOBODY, SEVERAL, BUSY = 73731, 5, frozenset({1, 7, 8})
 """codes of seed 004: see docs/terminals.md"""
 
 
+Keep = Callable[[str, datetime], Awaitable[CardAnswer]]
+"""Makes a punch of a card that was read at this time, without a server."""
+
+
 class CardDesk:
     """Makes a punch of a card, through the server."""
 
     def __init__(
-        self, identity: Identity, server: Server, now: Callable[[], datetime], patience_s: float = POST_S
+        self,
+        identity: Identity,
+        server: Server,
+        now: Callable[[], datetime],
+        patience_s: float = POST_S,
+        keep: Keep | None = None,
     ) -> None:
-        """`now` is the server's time, as far as it is known."""
+        """`now` is the server's time, as far as it is known. `keep` is asked when the server did not answer; had it
+        heard of the card after all, then of the same time, and it makes one punch of both."""
         self._identity, self._server, self._now, self._patience_s = identity, server, now, patience_s
+        self._keep = keep
         self._number = 0
 
     async def present(self, card: str) -> CardAnswer:
-        """The punch is in the database if this has a state. However often it has to be sent, it is one punch: it
-        keeps its time and number."""
+        """The punch is in the database if this has a state, or on this disk if that is "kept". However often it has to
+        be sent, it is one punch: it keeps its time and number."""
         self._number += 1
-        form = {"faceName": card, "time": f"{self._now().timestamp():.3f}", "seq": str(self._number)}
+        at = self._now()
+        form = {"faceName": card, "time": f"{at.timestamp():.3f}", "seq": str(self._number)}
         backoff = Backoff(Random())  # noqa: S311 - jitter, no secret
         try:
             async with httpx.AsyncClient(timeout=POST_S, trust_env=False) as http:
@@ -236,7 +251,7 @@ class CardDesk:
                         await asyncio.sleep(backoff.again())
                     return answer
         except TimeoutError:
-            return CardAnswer(card, "", *UNREACHABLE)
+            return await self._keep(card, at) if self._keep else CardAnswer(card, "", *UNREACHABLE)
 
     async def _once(self, http: httpx.AsyncClient, form: dict[str, str], card: str) -> CardAnswer | None:
         """None: try again."""

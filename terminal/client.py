@@ -23,9 +23,10 @@ from websockets.exceptions import InvalidStatus
 
 from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove, proved_at
 from terminal.backoff import FIRST_S, HUB_FIRST_S, Backoff
-from terminal.events import Channel, Configured, Ended, Event, Offline, Online, Punch, Recognising
-from terminal.orders import Obey, Orders, ServerClock, cannot_obey
-from terminal.reserve import MODE, Camera, Eye, FaceKeeper, Reserve, Teller
+from terminal.events import Channel, Command, Configured, Ended, Event, Offline, Online, Punch, Recognising, Trouble
+from terminal.orders import Obey, Orders, ServerClock, Snapshot, cannot_obey
+from terminal.punches import PunchStore, StoreFull
+from terminal.reserve import MODE, STORAGE, Camera, Eye, FaceKeeper, Reserve, Teller
 from terminal.roster import update
 from terminal.talks import TROUBLE, HubTalk, StreamTalk
 
@@ -51,21 +52,25 @@ class Terminal:
         reserve: Reserve | None = None,
     ) -> None:
         self._identity, self._server, self._tell, self._camera = identity, server, hear, camera
-        self._orders, self._clock = Orders(obey), ServerClock()
+        self._obey, self._orders, self._clock = obey, Orders(self._do), ServerClock()
+        self._keeper: FaceKeeper | None = None
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
         self._reserve = reserve
-        self._teller = Teller(reserve.punches, self.hear) if reserve else None
-        self._mode = reserve.punches.noted(MODE) if reserve else ""
+        self._teller = Teller(reserve.punches, self.hear, now=self._told) if reserve else None
+        self._mode = self._noted = reserve.punches.noted(MODE) if reserve else ""
         self._streams, self._here, self._switched = False, False, asyncio.Event()
 
     def now(self) -> datetime:
         """What the server's clock says; ours, until it told."""
         return self._clock.now(time.monotonic())
 
+    def _told(self) -> datetime | None:
+        return self.now() if self._clock.is_told else None
+
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
-            keeper = self._keeper(http, self._reserve) if self._reserve else None
+            keeper = self._keeper = self._new_keeper(http, self._reserve) if self._reserve else None
             hub = HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
             group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub), HUB_FIRST_S))
             if keeper is not None:
@@ -74,27 +79,47 @@ class Terminal:
                 group.create_task(self._recognise(http, self._camera))
 
     def hear(self, event: Event) -> None:
-        """Take note of what decides who recognises and what is to be told; pass it on. Another part of the program that
-        makes punches tells of them here."""
+        """Take note of what decides who recognises and what is to be told; pass it on."""
         match event:
             case Configured(config=config) if self._reserve is not None:
                 self._mode = str(config.get("mode", ""))
-                self._reserve.punches.note(MODE, self._mode)
+                self._note_mode(self._reserve.punches)
                 self._switched.set()
             case Online(channel=Channel.STREAM) | Offline(channel=Channel.STREAM):
                 self._streams = isinstance(event, Online)
                 self._switched.set()
-            case Punch(channel=Channel.HERE) if self._teller is not None:
-                self._teller.look()
+            case Punch(channel=Channel.HERE):
+                self.look()
         self._tell(event)
 
-    def _keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
+    def look(self) -> None:
+        """Another part of the program has put a punch into the reserve: the hub is told of it now, if there is one."""
+        if self._teller is not None:
+            self._teller.look()
+
+    def _note_mode(self, punches: PunchStore) -> None:
+        """For a start without a server. What cannot be noted now is tried again when the office tells it again."""
+        if self._mode == self._noted:
+            return
+        try:
+            punches.note(MODE, self._mode)
+            self._noted = self._mode
+        except StoreFull as error:
+            self._tell(Trouble(STORAGE, str(error)))
+
+    async def _do(self, command: Command) -> str | Snapshot:
+        """What the office orders: the faces are ours, the rest is the door's. Raises CannotDo."""
+        if command.action == "update_faces" and self._keeper is not None:
+            return await self._keeper.update_now()
+        return await self._obey(command)
+
+    def _new_keeper(self, http: httpx.AsyncClient, reserve: Reserve) -> FaceKeeper:
         async def fetch() -> bool:
             return await update(http, self._server.api, self._token(http), reserve.library)
 
         def changed() -> None:
-            if reserve.punches.try_again() and self._teller is not None:
-                self._teller.look()
+            if reserve.punches.try_again():
+                self.look()
 
         return FaceKeeper(fetch, changed, self.hear, self._dice)
 

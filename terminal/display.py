@@ -148,6 +148,9 @@ class Scenes:
                 self._put(Scene(Kind.CHECKING, "正在记录", "Recording", num=number), 2, at, 10)
             case CardAnswer(state="recorded" | "repeated", number=number):
                 self._put(Scene(Kind.RECORDED, "打卡成功", "Clocked in", num=number, more_zh=self.greeting), 3, at, 4)
+            case CardAnswer(state="kept", number=number):
+                zh, en, *_ = WORDS["kept"]
+                self._put(Scene(Kind.RECORDED, zh, en, num=number, more_zh=self.greeting), 3, at, 4)
             case CardAnswer():
                 words = Scene(Kind.REFUSED, event.problem, event.problem_en, num=event.number)
                 self._put(words, 3, at, 4)

@@ -153,7 +153,8 @@ class CardRead:
 
 @dataclass(frozen=True, slots=True)
 class CardAnswer:
-    """What the server says of a card: `state` as a Punch has it, empty if it made none; then the reasons."""
+    """What the server, or this terminal, says of a card: `state` as a Punch has it, empty if it made none; then the
+    reasons."""
 
     number: str
     state: str

@@ -1,7 +1,6 @@
 """A door's lock: opened for a time, and always closed again."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -26,6 +25,16 @@ class Switch(Protocol):
         """Let the device go, in whatever position it is."""
 
 
+async def turn(switch: Switch, *, on: bool) -> None:
+    """Whatever a driver raises is a SwitchError: nobody knows then whether it did it."""
+    try:
+        await switch.turn(on)
+    except SwitchError:
+        raise
+    except Exception as error:
+        raise SwitchError(f"The driver has failed: {type(error).__name__}: {error}") from error
+
+
 class Latch:
     """The lock behind a switch; on is open. It is locked when the latch is entered, whatever a program that crashed
     left behind, and when it is left."""
@@ -46,11 +55,12 @@ class Latch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open_until = 0.0
-        if self._closing is not None:
-            self._closing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._closing
-        await asyncio.shield(self._close_at_last())
+        try:
+            if self._closing is not None:
+                self._closing.cancel()
+                await asyncio.wait({self._closing})
+        finally:
+            await asyncio.shield(self._close_at_last())
 
     async def open(self, seconds: float) -> None:
         """Open now, for so long from now; an opening that lasts longer already stands. Raises SwitchError; then it
@@ -58,7 +68,7 @@ class Latch:
         self._open_until = max(self._open_until, self._now() + seconds)
         try:
             async with self._turning:
-                await self._switch.turn(True)
+                await turn(self._switch, on=True)
         except BaseException:
             self._open_until = 0.0
             raise
@@ -82,7 +92,7 @@ class Latch:
 
     async def _is_closed(self) -> bool:
         try:
-            await self._switch.turn(False)
+            await turn(self._switch, on=False)
         except SwitchError as error:
             if not self._stuck:
                 self._trouble(str(error))
@@ -98,7 +108,10 @@ class Latch:
             if await self._is_closed():
                 break
             await asyncio.sleep(self._retry_s)
-        await self._switch.close()
+        try:
+            await self._switch.close()
+        except Exception as error:  # the door is as it is: the program ends in order
+            self._trouble(f"The driver has failed: {type(error).__name__}: {error}")
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -71,8 +71,8 @@ class Library:
             stamp = (found.st_mtime_ns, found.st_ino)
         if stamp == self._stamp:
             return False
-        self._stamp = stamp
         self.mark, self.people = self._read() if stamp != (0, 0) else ("", {})
+        self._stamp = stamp  # after reading: what is damaged is said as long as it is, not once
         return True
 
     def apply(self, change: Change) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.contracts.devices import FillLight
-from terminal.latch import Switch, SwitchError
+from terminal.latch import Switch, SwitchError, turn
 
 DARK: Final = 60.0
 """mean brightness (0–255) below which a face is too dark to be recognised well"""
@@ -80,7 +80,7 @@ class Light:
                     await self._look_again.wait()
                     continue
                 try:
-                    await self._switch.turn(wanted)
+                    await turn(self._switch, on=wanted)
                     burns = wanted
                 except SwitchError as error:
                     if not self._dark_because:
@@ -93,5 +93,5 @@ class Light:
                 self._dark_because = ""
         finally:
             with contextlib.suppress(SwitchError):
-                await self._switch.turn(False)
+                await turn(self._switch, on=False)
             await self._switch.close()

@@ -28,16 +28,18 @@ from shared.vision.life import Life, Policy, held_back, lives, refused, still_al
 from shared.vision.limits import TO_ENROL, TO_IDENTIFY, Limits, check
 from shared.vision.liveness import LEVELS
 from shared.vision.picture import PictureError, decode
+from shared.vision.runtime import Pixels
 from shared.vision.weights import Weights
-from terminal.events import Channel, Event, Punch, Result
+from terminal.events import Channel, Event, Punch, Result, Trouble
 from terminal.events import Face as Told
 from terminal.library import Known, Library
+from terminal.offline_cards import FULL
 from terminal.punches import PunchStore, StoreFull
-from terminal.reserve import Camera
+from terminal.reserve import LIBRARY, Camera
+from terminal.sealing import CannotOpen
 
 EVERY_S: Final = 0.2
 """between two looks: five a second are enough to agree on somebody who walks up, and leave a small machine alone"""
-FULL: Final = "本机存储已满，请联系管理员"
 
 Floats = NDArray[np.float32]
 
@@ -128,6 +130,7 @@ class Eye:
         self._vision, self._thread, self._people, self._punches = faces, thread, people, punches
         self._settings = settings
         self._track = Track()
+        self._stale_because = ""
         self._threshold = lru_cache(maxsize=64)(lambda count, fpir: threshold_for(fpir, count, faces.model_id))
 
     async def run(self, camera: Camera, hear: Callable[[Event], None], now: Callable[[], datetime]) -> None:
@@ -150,8 +153,22 @@ class Eye:
             picture = decode(jpeg)
         except PictureError as error:
             return [Result(Channel.HERE, (), error.zh)]
-        if self._people.refresh():
-            self._track = Track()  # its ids are of the people before
+        stale = self._refresh()
+        return [*stale, *self._see(picture, at)]
+
+    def _refresh(self) -> list[Event]:
+        """A library that cannot be read any more is told, once; whoever was in it is known until the end."""
+        try:
+            if self._people.refresh():
+                self._track = Track()  # its ids are of the people before
+            reason = ""
+        except (CannotOpen, OSError) as error:
+            reason = str(error)
+        told: list[Event] = [Trouble(LIBRARY, reason)] if reason != self._stale_because else []
+        self._stale_because = reason
+        return told
+
+    def _see(self, picture: Pixels, at: datetime) -> list[Event]:
         life = vision.Fields.NONE if self._settings.liveness == "NONE" else vision.Fields.LIVENESS
         found = self._vision.analyze(picture, max_faces=1, fields=life, embed=self._needs_embedding(at))
         if not found:
@@ -198,7 +215,7 @@ class Eye:
         try:
             made = self._punches.add(known.num, known.name, at, told.score, held=person.held)
         except StoreFull:
-            return [Result(Channel.HERE, (), FULL)]
+            return [Result(Channel.HERE, (), FULL[0])]
         state = "kept" if made.new else "repeated"
         local = made.at.astimezone().isoformat(timespec="seconds")
         return [Punch(Channel.HERE, state, f"here-{made.punch_id}", known.name, known.num, local)]

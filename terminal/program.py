@@ -11,14 +11,15 @@ from typing import Final
 from shared.runtime import background
 from terminal.admission import Identity, Server
 from terminal.cameras import Camera, opener
-from terminal.cards import CardDesk, Cards, Present, open_reader, read_cards
+from terminal.cards import KEEP_AFTER_S, CardDesk, Cards, Present, open_reader, read_cards
 from terminal.client import Terminal
 from terminal.display import Console, Scene, Show
 from terminal.door import Door
-from terminal.events import Blind, Trouble
+from terminal.events import Blind, CardAnswer, Trouble
 from terminal.gate import FindFaces, Watch
 from terminal.latch import Latch
 from terminal.lights import Light
+from terminal.offline_cards import keep_card
 from terminal.page_server import Page
 from terminal.relays import open_switch
 from terminal.reserve import Reserve
@@ -60,12 +61,21 @@ Recognise = Callable[[Door, Watch | None], Recogniser]
 
 def by_server(identity: Identity, server: Server, reserve: Reserve | None = None) -> Recognise:
     """Online mode: frames go to the server, its answers come back. With a reserve this terminal recognises by itself
-    where the office configures `offline`, and while no server answers."""
+    where the office configures `offline`, and while no server answers; cards too."""
 
     def recognise(door: Door, watch: Watch | None) -> Recogniser:
         camera = watch.frame if watch else None
         terminal = Terminal(identity, server, door.hear, camera=camera, obey=door.obey, reserve=reserve)
-        return Recogniser(terminal.run, CardDesk(identity, server, terminal.now).present, terminal.now)
+        if reserve is None:
+            return Recogniser(terminal.run, CardDesk(identity, server, terminal.now).present, terminal.now)
+
+        async def keep(card: str, at: datetime) -> CardAnswer:
+            answer = await keep_card(reserve, card, at)
+            terminal.look()
+            return answer
+
+        desk = CardDesk(identity, server, terminal.now, KEEP_AFTER_S, keep)
+        return Recogniser(terminal.run, desk.present, terminal.now)
 
     return recognise
 

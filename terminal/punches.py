@@ -2,7 +2,8 @@
 
 A punch is *held* (of somebody whom only this terminal knows), *waiting*, *kept* by the server or *refused* by it. It
 gets its number when it may be sent, so the numbers have no holes of ours. What frames say is in docs/terminals.md.
-Names are sealed; times are not.
+Names are sealed; times are not. A machine without a battery does not know the time when it boots: each punch notes how
+long the machine had been running (terminal/uptime.py), until the server has it.
 """
 
 import json
@@ -10,8 +11,8 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ from shared.contracts.offline import MAX_PUNCHES, MAX_RANGES, Ranges
 from shared.security import Vault, WrongKey
 from terminal.events import Rubbish
 from terminal.sealing import CannotOpen
+from terminal.uptime import Uptime
 
 MOST_UNSENT: Final = 100_000
 """punches that may wait or be held, 20 MB: a school's month"""
@@ -35,6 +37,8 @@ TRIM_EVERY: Final = 500
 """answers"""
 COOL_DOWN: Final = timedelta(seconds=60)
 """as the registry's debounce: within it somebody who is seen again has clocked in already"""
+WRONG_CLOCK: Final = timedelta(seconds=30)
+"""a clock that is off by more was not set yet; less is what passes between a sighting and its punch, and jitter"""
 REMEMBERED: Final = 1_000
 """punches that are read at the start, for the cool-down"""
 MAX_FRAME: Final = 60_000
@@ -43,8 +47,9 @@ MAX_FRAME: Final = 60_000
 T = TypeVar("T")
 
 
-class StoreFull(Exception):
-    """So many are unsent, or the disk takes nothing: no punch can be promised."""
+class StoreFull(OSError):
+    """So many are unsent, or the disk takes or gives nothing: no punch can be promised. It may be over at the next
+    try."""
 
 
 class State(IntEnum):
@@ -90,16 +95,27 @@ CREATE TABLE IF NOT EXISTS punches (
     error TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS by_state ON punches (state, seq);
+CREATE TABLE IF NOT EXISTS made (id INTEGER PRIMARY KEY, boot TEXT NOT NULL, up_ms INTEGER NOT NULL);
 """
 _ROW: Final = "SELECT id, seq, at_ms, sealed, state, error FROM punches"
 
 
 class PunchStore:
-    """May be used by several threads; each call is one transaction, on the disk when it returns."""
+    """May be used by several threads; each call is one transaction, on the disk when it returns. Each may raise
+    StoreFull; then nothing was changed."""
 
-    def __init__(self, path: Path, vault: Vault, cool_down: timedelta = COOL_DOWN, most: int = MOST_UNSENT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        vault: Vault,
+        cool_down: timedelta = COOL_DOWN,
+        most: int = MOST_UNSENT,
+        uptime: Uptime | None = None,
+    ) -> None:
         """Raises CannotOpen."""
         self._path, self._vault, self._cool_down, self._most = path, vault, cool_down, most
+        self._uptime = uptime or Uptime()
+        self._sent: frozenset[int] = frozenset()
         self._lock = threading.Lock()
         self._gone: Ranges = ()
         self._trusting = True
@@ -108,7 +124,9 @@ class PunchStore:
             self._database = self._open()
             self.epoch = self._check()
             self._recent = {p.num: Made(p.punch_id, p.at, new=False) for p in self._newest()}
-        except sqlite3.DatabaseError as error:
+        except (StoreFull, sqlite3.DatabaseError) as error:
+            if isinstance(error.__cause__ or error, sqlite3.OperationalError):
+                raise CannotOpen(f"{path} cannot be used ({error}): is the disk full, or not ours?") from None
             raise CannotOpen(
                 f"{path} is damaged ({error}): move it away, and tell the office which days it was of"
             ) from None
@@ -142,14 +160,21 @@ class PunchStore:
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
-                done = work(self._database)
-                self._database.execute("COMMIT")
-            except BaseException:
+                return self._transact(work)
+            except sqlite3.DatabaseError as error:
+                raise StoreFull(str(error)) from error
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            done = work(self._database)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:  # a full disk may have ended it already
                 self._database.execute("ROLLBACK")
-                raise
-            return done
+            raise
+        return done
 
     # ---- notes
 
@@ -164,40 +189,37 @@ class PunchStore:
     # ---- making
 
     def add(self, num: str, name: str, at: datetime, score: float, *, held: bool = False) -> Made:
-        """The punch of somebody seen `at`: on the disk now, or one of a moment before. Raises StoreFull."""
+        """The punch of somebody seen `at`: on the disk now, or one of a moment before."""
         at = datetime.fromtimestamp(round(at.timestamp() * 1000) / 1000, UTC)
         recent = self._recent.get(num)
         if recent is not None and abs(at - recent.at) < self._cool_down:
             return recent
-        sealed = self._vault.seal(msgpack.packb((num, name, score)), "punch")
+        sealed, up_ms = self._vault.seal(msgpack.packb((num, name, score)), "punch"), self._uptime.ms()
 
         def insert(database: sqlite3.Connection) -> int:
             unsent = database.execute(
                 "SELECT COUNT(*) FROM punches WHERE state IN (?, ?)", (State.WAITING, State.HELD)
             ).fetchone()[0]
             if unsent >= self._most:
-                raise StoreFull
+                raise StoreFull(f"{unsent} punches wait already")
             seq, state = (None, State.HELD) if held else (_number(database), State.WAITING)
             row = (seq, _ms(at), sealed, state)
             made = database.execute("INSERT INTO punches (seq, at_ms, sealed, state) VALUES (?, ?, ?, ?)", row)
+            database.execute("INSERT INTO made VALUES (?, ?, ?)", (made.lastrowid, self._uptime.boot, up_ms))
             return made.lastrowid or 0
 
-        try:
-            punch_id = self._do(insert)
-        except sqlite3.OperationalError as error:  # the disk is full, or does not answer
-            raise StoreFull(str(error)) from None
+        punch_id = self._do(insert)
         self._recent[num] = Made(punch_id, at, new=False)
         if len(self._recent) > 2 * REMEMBERED:
             self._recent = {n: made for n, made in self._recent.items() if abs(at - made.at) < self._cool_down}
         return Made(punch_id, at, new=True)
 
-    def release(self, nums: Iterable[str]) -> int:
-        """Let the held punches of these people be sent, in the order in which they were made; how many."""
-        known = set(nums)
+    def release(self, may_go: Callable[[Stored], bool]) -> int:
+        """Let these of the held punches be sent, in the order in which they were made; how many."""
 
         def free(database: sqlite3.Connection) -> int:
             held = database.execute(f"{_ROW} WHERE state = ? ORDER BY id", (State.HELD,)).fetchall()
-            freed = [stored for row in held if (stored := self._stored(row)).num in known]
+            freed = [stored for row in held if may_go(stored := self._stored(row))]
             for stored in freed:
                 row = (_number(database), State.WAITING, stored.punch_id)
                 database.execute("UPDATE punches SET seq = ?, state = ? WHERE id = ?", row)
@@ -222,10 +244,12 @@ class PunchStore:
         with self._lock:
             self._trusting = True
 
-    def batch(self, *, asking: bool = False) -> str | None:
+    def batch(self, *, asking: bool = False, now: datetime | None = None) -> str | None:
         """The next frame `punches`, None if there is nothing to say; `asking`: then an empty one, to hear what is
-        missing."""
-        waiting, last = self._do(self._waiting)
+        missing. `now` is the server's time: what was made by a clock that was wrong is put right before it is sent
+        first."""
+        waiting, last = self._do(lambda database: self._waiting(database, now))
+        self._sent = frozenset(stored.punch_id for stored in waiting)
         told: list[dict[str, Any]] = []
         size = 2_000  # the other fields
         for stored in waiting:
@@ -240,9 +264,24 @@ class PunchStore:
             {"type": "punches", "epoch": self.epoch, "last": last, "punches": told, "gone": self._gone[:MAX_RANGES]}
         )
 
-    def _waiting(self, database: sqlite3.Connection) -> tuple[list[Stored], int]:
+    def _waiting(self, database: sqlite3.Connection, now: datetime | None) -> tuple[list[Stored], int]:
         rows = database.execute(f"{_ROW} WHERE state = ? ORDER BY seq LIMIT ?", (State.WAITING, MAX_PUNCHES))
-        return [self._stored(row) for row in rows.fetchall()], int(_note(database, "last"))
+        waiting = [self._stored(row) for row in rows.fetchall()]
+        if now is not None:
+            booted = now - timedelta(milliseconds=self._uptime.ms())
+            waiting = [self._put_right(database, stored, booted) for stored in waiting]
+        return waiting, int(_note(database, "last"))
+
+    def _put_right(self, database: sqlite3.Connection, stored: Stored, booted: datetime) -> Stored:
+        """A punch that the server may have heard of keeps its time: with another it would be another punch."""
+        made = database.execute("SELECT boot, up_ms FROM made WHERE id = ?", (stored.punch_id,)).fetchone()
+        if made is None or made[0] != self._uptime.boot or not made[0] or stored.punch_id in self._sent:
+            return stored
+        at = booted + timedelta(milliseconds=made[1])
+        if abs(at - stored.at) < WRONG_CLOCK:
+            return stored
+        database.execute("UPDATE punches SET at_ms = ? WHERE id = ?", (_ms(at), stored.punch_id))
+        return replace(stored, at=datetime.fromtimestamp(_ms(at) / 1000, UTC))
 
     def answered(self, message: dict[str, Any]) -> int:
         """Take a frame `punches_kept` in; how many punches are kept by it that were not. One of another epoch says
@@ -267,6 +306,10 @@ class PunchStore:
                 new += changed.rowcount
             rows = [(State.REFUSED, error, seq, State.KEPT) for error, seq in refused]
             database.executemany("UPDATE punches SET state = ?, error = ? WHERE seq = ? AND state != ?", rows)
+            settled = [*kept, *((seq, seq) for _, seq in refused)]
+            database.executemany(
+                "DELETE FROM made WHERE id IN (SELECT id FROM punches WHERE seq BETWEEN ? AND ?)", settled
+            )
             if self._trusting:
                 self._gone = self._miss(database, missing)
             return new

@@ -125,18 +125,18 @@ class ModbusSwitch:
                 if self._client is None or not self._client.connected:
                     await self._connect()
                 answer = await self._client.write_coil(self._coil, on, device_id=self._unit)
-        except (ModbusException, OSError, TimeoutError, asyncio.CancelledError) as error:
+        except BaseException as error:
             await self.close()  # what is half said or half heard shall not be taken for the next answer
-            if isinstance(error, asyncio.CancelledError):
+            if not isinstance(error, ModbusException | OSError | TimeoutError):
                 raise
             raise SwitchError(f"The Modbus relay at {self._where} does not answer") from None
         if answer.isError():
             raise SwitchError(f"The Modbus relay at {self._where} refuses coil {self._coil}: {answer}")
 
     async def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        self._client = None
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     async def _connect(self) -> None:
         from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient

@@ -13,7 +13,9 @@ import httpx
 from terminal.backoff import Backoff
 from terminal.events import Delivered, Ended, Event, Rubbish, Trouble
 from terminal.library import Library, LibraryFull
-from terminal.punches import PunchStore, State
+from terminal.orders import CannotDo
+from terminal.punches import PunchStore, State, StoreFull
+from terminal.sealing import CannotOpen
 
 PUNCHES_ANSWER_S: Final = 20.0
 """how long the hub may take to answer a batch"""
@@ -26,11 +28,17 @@ FACES_S: Final = 600.0
 """how often the library is asked for unasked: a hint may have got lost"""
 CONNECTED_WITHIN_S: Final = 10.0
 """after a connection it is asked for within this time: a whole fleet may have come back"""
+ASKED_S: Final = 3.0
+"""how long the office, which waits 5 s, is made to wait for the faces that it ordered"""
 MODE: Final = "mode"
 """the note that says who recognises, for a start without a server"""
 
 LIBRARY: Final = "library"
 """what does not work when the copy cannot be brought up to date"""
+STORAGE: Final = "storage"
+"""what does not work when the store of the punches cannot be written or read"""
+STORAGE_AGAIN_S: Final = 10.0
+"""until it is tried again: a disk is not emptied in a moment"""
 
 Camera = Callable[[], Awaitable[bytes]]
 Send = Callable[[str], Awaitable[None]]
@@ -44,20 +52,29 @@ class Eye(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """`eye` None: another program recognises, this one only keeps and tells."""
+    """`eye` None: another program recognises, this one only keeps and tells. `own`: who was registered on this box."""
 
     library: Library
     punches: PunchStore
     eye: Eye | None = None
+    own: Library | None = None
 
 
 class Teller:
     """Tells the hub of the stored punches, one batch at a time, until all are kept; over one connection after
     another."""
 
-    def __init__(self, punches: PunchStore, hear: Callable[[Event], None]) -> None:
-        self._punches, self._hear = punches, hear
+    def __init__(
+        self,
+        punches: PunchStore,
+        hear: Callable[[Event], None],
+        storage_again_s: float = STORAGE_AGAIN_S,
+        now: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
+        """`now` is the server's time, None while it is not told."""
+        self._punches, self._hear, self._storage_again_s, self._now = punches, hear, storage_again_s, now
         self._more = asyncio.Event()
+        self._stuck = False
         self._answer: asyncio.Future[dict[str, Any]] | None = None
 
     def look(self) -> None:
@@ -75,15 +92,27 @@ class Teller:
         asking = True
         while True:
             self._more.clear()
-            frame = await asyncio.to_thread(self._punches.batch, asking=asking)
-            if frame is None:
+            try:
+                frame = await asyncio.to_thread(self._punches.batch, asking=asking, now=self._now())
+                wait = None if frame is None else await self._tell(send, frame)
+            except StoreFull as error:  # what the server answered may be forgotten: it is asked again
+                self._storage(str(error))
+                await asyncio.sleep(self._storage_again_s)
+                continue
+            self._storage("")
+            if wait is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_S):
                         await self._more.wait()
                 continue
-            wait = await self._tell(send, frame)
             asking = asking and wait > PACE_S
             await asyncio.sleep(wait)
+
+    def _storage(self, reason: str) -> None:
+        """Told when it begins and when it is over."""
+        if bool(reason) != self._stuck:
+            self._hear(Trouble(STORAGE, reason))
+        self._stuck = bool(reason)
 
     async def _tell(self, send: Send, frame: str) -> float:
         """Seconds until the next frame."""
@@ -115,28 +144,51 @@ class FaceKeeper:
     ) -> None:
         self._update, self._changed, self._hear, self._dice = update, changed, hear, dice
         self._due, self._within = asyncio.Event(), 0.0
+        self._asking: list[asyncio.Future[str]] = []
 
     def hint(self, within_s: Any) -> None:
         """There are newer faces: fetch them within so many seconds."""
         self._within = _seconds(within_s, FACES_S)
         self._due.set()
 
+    async def update_now(self, wait_s: float = ASKED_S) -> str:
+        """Ask for newer faces at once; what came of it, or that it goes on: nobody waits longer for a large library.
+        Raises CannotDo."""
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asking.append(told)
+        self.hint(0)
+        try:
+            async with asyncio.timeout(wait_s):
+                problem = await told
+        except TimeoutError:
+            return "the faces are being fetched"
+        if problem:
+            raise CannotDo("failed", problem)
+        return "the faces are up to date"
+
     async def run(self) -> None:
         """Until cancelled."""
-        backoff, failing = Backoff(self._dice), False
+        backoff, failing, news = Backoff(self._dice), False, False
         while True:
+            asking, self._asking, problem = self._asking, [], ""
             try:
-                if await self._update():
+                news = await self._update() or news
+                if news:
                     self._changed()
+                news = False
                 backoff.worked()
                 if failing:
                     self._hear(Trouble(LIBRARY, ""))
                 failing = False
                 wait = FACES_S
-            except (httpx.HTTPError, Ended, Rubbish, LibraryFull, OSError) as error:
-                self._hear(Trouble(LIBRARY, str(error) or type(error).__name__))
+            except (httpx.HTTPError, Ended, Rubbish, LibraryFull, CannotOpen, OSError) as error:
+                problem = str(error) or type(error).__name__
+                self._hear(Trouble(LIBRARY, problem))
                 failing = True
                 wait = backoff.again()
+            for told in asking:
+                if not told.done():  # whoever asked may have gone
+                    told.set_result(problem)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._due.wait()

@@ -39,8 +39,13 @@ def reseal(folder: Path, key: bytes, secret: bytes) -> None:
 
 
 def change_secret(folder: Path, old: bytes, new: bytes) -> None:
-    """Raises CannotOpen: the old one is wrong."""
-    reseal(folder, _key(folder / KEY_FILE, old), new)
+    """From now on the new one opens the folder; if it does already, nothing is done: whoever starts a program anew
+    starts it with the same words. Raises CannotOpen: neither opens it."""
+    path = folder / KEY_FILE
+    try:
+        _key(path, new)
+    except CannotOpen:
+        reseal(folder, _key(path, old), new)
 
 
 def _key(path: Path, secret: bytes) -> bytes:

@@ -8,8 +8,9 @@ FOLDER/punches.db   what was recorded here, until the server has it
 
 import asyncio
 import base64
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,9 +29,10 @@ from terminal.door import Door
 from terminal.events import CardAnswer
 from terminal.gate import Watch
 from terminal.library import Known, Library
-from terminal.offline import FULL, Eye, EyeSettings, NotFit, People, engine, enrol
+from terminal.offline import Eye, EyeSettings, NotFit, People, engine, enrol
+from terminal.offline_cards import keep_card
 from terminal.program import Recognise, Recogniser
-from terminal.punches import PunchStore, StoreFull
+from terminal.punches import PunchStore, Stored, StoreFull
 from terminal.reserve import Reserve
 from terminal.roster import Refused, Token, call, update
 from terminal.sealing import open_vault, write_whole
@@ -120,9 +122,17 @@ class Box:
     @asynccontextmanager
     async def reserve(self, settings: EyeSettings) -> AsyncIterator[Reserve]:
         """With an eye, its networks loaded, while inside. Raises a WeightError."""
+        with contextlib.suppress(StoreFull):  # then they are held until the next start
+            self.release_joined()
         async with engine(settings.threads) as (faces, thread):
             eye = Eye(faces, thread, self.people(faces.model_id), self.punches, settings)
-            yield Reserve(self.library, self.punches, eye)
+            yield Reserve(self.library, self.punches, eye, self.own)
+
+    def release_joined(self) -> int:
+        """Let punches go that are held although the server knows their owner by now, under the same number and name:
+        an eye that ran beside `join` may have made one before it saw that. How many."""
+        theirs = {num: known.name for num, known in self.library.people.items() if num not in self.own.people}
+        return self.punches.release(lambda punch: theirs.get(punch.num) == punch.name)
 
     def close(self) -> None:
         self.punches.close()
@@ -138,7 +148,7 @@ def open_box(folder: Path, secret: bytes) -> Iterator[Box]:
         box.close()
 
 
-def by_itself(box: Box, reserve: Reserve) -> Recognise:
+def by_itself(reserve: Reserve) -> Recognise:
     """Standalone mode: this terminal recognises, by its own clock, and a card is good if its number is a student's."""
 
     def now() -> datetime:
@@ -152,15 +162,7 @@ def by_itself(box: Box, reserve: Reserve) -> Recognise:
                 await reserve.eye.run(watch.frame, door.hear, now)
 
         async def present(card: str) -> CardAnswer:
-            box.own.refresh()
-            known = box.own.people.get(card)
-            if known is None:
-                return CardAnswer(card, "", "未登记的卡", "nobody here has this number")
-            try:
-                made = await asyncio.to_thread(box.punches.add, card, known.name, now(), 0.0, held=True)
-            except StoreFull:
-                return CardAnswer(card, "", FULL, "this terminal's storage is full")
-            return CardAnswer(card, "recorded" if made.new else "repeated")
+            return await keep_card(reserve, card, now())
 
         return Recogniser(run, present, now)
 
@@ -178,19 +180,25 @@ async def join(
 
     Raises Ended (the server does not let this terminal in), httpx.HTTPError; what was done before stands.
     """
-    done = refused = 0
+    joined, refused = set[str](), 0
     await update(http, api, token, box.library)
     for known in list(box.own.people.values()):
         problem = await _bring(http, api, token, box, known)
         released = 0
         if not problem:
-            released = box.punches.release([known.num])
+            joined.add(known.num)
+            released = box.punches.release(_of({known.num}))
             box.remove(known.num)
-            done += 1
         refused += bool(problem)
         tell(Joined(known.num, known.name, problem, released))
     await update(http, api, token, box.library)
-    return done, refused
+    # An eye that runs beside this may have held one more, until it saw that its owner has joined.
+    box.punches.release(_of(joined))
+    return len(joined), refused
+
+
+def _of(nums: Container[str]) -> Callable[[Stored], bool]:
+    return lambda punch: punch.num in nums
 
 
 async def _bring(http: httpx.AsyncClient, api: str, token: Token, box: Box, known: Known) -> str:

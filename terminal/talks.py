@@ -14,7 +14,7 @@ import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from terminal.admission import ANSWER_S, Server
+from terminal.admission import ANSWER_S, IN_LINE_S, Server
 from terminal.events import (
     Answer,
     Channel,
@@ -46,7 +46,9 @@ TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, 
 
 
 @asynccontextmanager
-async def _open(url: str, headers: dict[str, str], ping_s: float | None) -> AsyncIterator[ClientConnection]:
+async def _open(
+    url: str, headers: dict[str, str], ping_s: float | None, patience_s: float = ANSWER_S
+) -> AsyncIterator[ClientConnection]:
     # No proxy and no compression: a terminal talks to its own campus, and frames are compressed already.
     async with connect(
         url,
@@ -54,7 +56,7 @@ async def _open(url: str, headers: dict[str, str], ping_s: float | None) -> Asyn
         max_size=MAX_FRAME,
         compression=None,
         proxy=None,
-        open_timeout=ANSWER_S,
+        open_timeout=patience_s,
         close_timeout=1,
         ping_interval=ping_s,
         user_agent_header=AGENT,
@@ -98,7 +100,8 @@ class HubTalk:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self, server: Server, authorization: str, stands: Callable[[], None]) -> None:
-        async with _open(server.channel_url, {"Authorization": authorization}, ping_s=None) as socket:
+        headers = {"Authorization": authorization}
+        async with _open(server.channel_url, headers, ping_s=None, patience_s=IN_LINE_S) as socket:
             welcome = await self._greet(socket)
             stands()
             await self._take_config(socket, welcome)

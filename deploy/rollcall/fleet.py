@@ -10,11 +10,13 @@ from pathlib import Path
 import click
 
 from rollcall import fleet_trials as trials
-from rollcall.fleet_figures import Finding, cost, failures, hub_pids, memory, share, table, times, usage, write
+from rollcall.fleet_figures import Finding, cost, failures, hub_pids, memory, share, table, times, write
 from rollcall.local import CannotStart
 from rollcall.office import bus_of, need_running
+from rollcall.running import broker_pid
 from rollcall.squads import SPARE_FILES, Crowd, at_work, file_limit, registered
 from shared.runtime import background
+from terminal.tally import rss_kib
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ async def _hold(site: trials.Site, options: FleetOptions) -> list[Finding]:
     await asyncio.sleep(options.seconds * 2 / 3)
     held, echoes = crowd.moment(), crowd.new_phase()
     kept = {"online": held.online, "lost": crowd.dropped, "s": options.seconds}
-    broker = usage([site.running.broker_pid]).rss_kib
+    broker = rss_kib(broker_pid(site.data) or 0)
     shares = {whose: share(calm, held, whose) for whose in ("hubs", "fleet")}
     idle = ", ".join(f"{each:.1%}" for each in shares.values())
     return [

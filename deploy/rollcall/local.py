@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import ipaddress
+import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +19,8 @@ from rollcall.broker import BrokerError, start_broker, stop_broker
 from rollcall.keys import DataFolderError, Keys, open_folder
 from rollcall.mqtt import May, MqttOptions, read_clients
 from rollcall.running import FolderLock, Running, note_path, write_note
-from rollcall.supervisor import FIRST_PAUSE_S, Child, Show
+from rollcall.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Child, Show, say
+from shared.runtime import background
 from shared.vision.weights import WeightError, Weights
 
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -31,6 +33,14 @@ raises the bound after the first large one and keeps what was freed: 380 instead
 
 READY_S = 60.0
 """The slowest machine we know needs 20 s for its first start; after this something is wrong."""
+
+PORTS = range(20_000, 32_000)
+"""to choose from: below those that systems give to outgoing connections (Linux: from 32,768 up), one of which might
+take a port before its server does"""
+_calls = itertools.count()
+
+LAST = frozenset({"registry", "mqtt-bridge"})
+"""stopped after the others, whose last news they hear"""
 
 
 class CannotStart(Exception):
@@ -71,7 +81,6 @@ class System:
     running: Running
     children: dict[str, Child]
     broker: "BrokerChild"
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def ready_urls(self) -> dict[str, str]:
@@ -87,7 +96,7 @@ class BrokerChild:
     ) -> None:
         self._options, self._port, self._monitor_port = options, port, monitor_port
         self._keys, self._show, self._lock = keys, show, lock
-        self._stopping = False
+        self._wanted = asyncio.Event()
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -97,33 +106,48 @@ class BrokerChild:
 
     async def start(self) -> None:
         """Raises BrokerError, DataFolderError."""
-        self._stopping = False
         mqtt = self._options.mqtt
-        self.process = await start_broker(
-            self._options.data / "nats",
-            port=self._port,
-            monitor_port=self._monitor_port,
-            passwords=self._keys.broker,
-            mqtt=mqtt,
-            clients=read_clients(self._options.data) if mqtt else (),
-            inherit=(self._lock.descriptor,),
-        )
+        try:
+            self.process = await start_broker(
+                self._options.data / "nats",
+                port=self._port,
+                monitor_port=self._monitor_port,
+                passwords=self._keys.broker,
+                mqtt=mqtt,
+                clients=read_clients(self._options.data) if mqtt else (),
+                inherit=(self._lock.descriptor,),
+            )
+        except OSError as error:  # no room for its files, no descriptor, no process
+            raise BrokerError(f"nats-server cannot be started ({error}).") from error
+        self._wanted.set()
 
     async def keep_running(self) -> None:
-        """Start again whenever it ends, until `stop`."""
-        while self.process is not None:
-            status = await self.process.wait()
-            if self._stopping:
+        """Start again whenever it ends, but for `stop`; for as long as this runs."""
+        while True:
+            await self._wanted.wait()
+            if self.process is not None:
+                status = await self.process.wait()
+                if self._wanted.is_set():
+                    say(self._show, "nats", f"ended with status {status}; starting again")
+                    await self._insist()
+
+    async def _insist(self) -> None:
+        """Try until it runs, or is not wanted any more."""
+        pause = FIRST_PAUSE_S
+        while True:
+            await asyncio.sleep(pause)
+            if not self._wanted.is_set():
                 return
-            self._show("nats", f"ended with status {status}; starting again")
-            await asyncio.sleep(FIRST_PAUSE_S)
             try:
                 await self.start()
             except (BrokerError, DataFolderError) as error:
-                self._show("nats", str(error))
+                pause = min(pause * 2, LONGEST_PAUSE_S)
+                say(self._show, "nats", f"{error} Trying again in {pause:.1f} s")
+            else:
+                return
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._wanted.clear()
         if self.process is not None:
             await stop_broker(self.process)
 
@@ -132,7 +156,8 @@ class BrokerChild:
 async def local_system(options: Options, show: Show, progress: Callable[[str], None]) -> AsyncIterator[System]:
     """Run everything while inside; yields when every service is ready.
 
-    Raises CannotStart, DataFolderError or BrokerError, each with one sentence, and leaves nothing running.
+    Raises CannotStart, DataFolderError or BrokerError, each with one sentence, and leaves nothing running. Should
+    nobody watch over a process any more, the body is cancelled and CannotStart is raised.
     """
     data = open_folder(options.data)
     _check_weights()
@@ -159,7 +184,6 @@ async def _start(
     stack.push_async_callback(broker.stop)
     running = Running(
         pid=os.getpid(),
-        broker_pid=broker.process.pid if broker.process else 0,
         nats_url=f"nats://127.0.0.1:{port}",
         url=f"http://{_shown(options.host)}:{options.port}",
         hub_url=f"ws://{_shown(options.host)}:{options.hub_port}",
@@ -168,20 +192,31 @@ async def _start(
     )
     children = _children(options, keys, running, show)
     system = System(options, keys, running, children, broker)
+    watches = {"nats": broker.keep_running(), **{name: child.keep_running() for name, child in children.items()}}
+    stack.push_async_callback(_stop, system)  # once more: whom a watch was starting when it was told to end
+    await stack.enter_async_context(background(*(_to_the_end(name, watch) for name, watch in watches.items())))
     stack.push_async_callback(_stop, system)
-    jobs = [broker.keep_running(), *(child.keep_running() for child in children.values())]
-    system.tasks.extend(asyncio.create_task(job) for job in jobs)
     write_note(options.data, running)
     stack.callback(note_path(options.data).unlink, missing_ok=True)
     await _until_ready(system, progress)
     return system
 
 
+async def _to_the_end(name: str, watch: Coroutine[Any, Any, None]) -> None:
+    """Raises CannotStart for what a watch dies of: a process that nobody watches over is worse than none."""
+    try:
+        await watch
+    except Exception as error:
+        raise CannotStart(f"Nobody watches over {name} any more ({error!r}): everything is stopped.") from error
+
+
 async def _stop(system: System) -> None:
-    """All services at once, then (by the exit stack) the broker they say good-bye through."""
-    await asyncio.gather(*(child.stop() for child in system.children.values()))
-    for task in system.tasks:
-        task.cancel()
+    """Those that people and terminals talk to, then those whom these tell their last news, then (by the exit stack) the
+    broker that all of them say it through."""
+    heard = [child for name, child in system.children.items() if name in LAST]
+    talking = [child for name, child in system.children.items() if name not in LAST]
+    for group in (talking, heard):
+        await asyncio.gather(*(child.stop() for child in group))
 
 
 Settings = Mapping[str, str | int]
@@ -342,13 +377,24 @@ def _check_port(host: str, port: int, flag: str) -> None:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on just now, below those that systems give to outgoing connections
-    (Linux: from 32,768 up), one of which might take it before its server does. Raises CannotStart."""
-    for port in Random().sample(range(20_000, 32_000), 100):  # noqa: S311 - so that two who look at once differ
+    """A TCP port on loopback that nobody listens on just now and that this process has not given out lately: who asked
+    may listen there later. Raises CannotStart."""
+    for call in itertools.islice(_calls, 100):
+        port = candidate(os.getpid(), call)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
-    raise CannotStart("no free TCP port between 20000 and 32000")
+    raise CannotStart(f"no free TCP port in {PORTS.start}–{PORTS.stop - 1}")
+
+
+def candidate(process: int, call: int) -> int:
+    """The port that a process tries at its call-th question: every one of PORTS before the first comes again.
+
+    Both factors share no divisor with the number of ports. The first one lets processes with neighbouring ids begin far
+    apart (it is the golden section of the number), the second one leaves the next port, which is the hub's by default,
+    to a much later call.
+    """
+    return PORTS[(process * 7_417 + call) * 1_009 % len(PORTS)]
 
 
 def _shown(host: str) -> str:

@@ -1,9 +1,11 @@
 """Commands of the office on a running system: the password, the terminals."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import SecretStr
@@ -12,22 +14,27 @@ from rollcall.keys import Keys
 from rollcall.local import CannotStart
 from rollcall.running import Running, find_running
 from shared.bus import Bus, connect
-from shared.bus.terminals import order
+from shared.bus.terminals import connected, order
+from shared.contracts.device_log import deed_of
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
     Device,
+    EditDevice,
     FindDevice,
+    GetDeviceLog,
     IssuedSecret,
     ListDevices,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
+from shared.contracts.hubs import Presence
 from shared.contracts.office import Password, SetPassword
 from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Unavailable
 from shared.runtime import read_settings
 from shared.settings import Settings
 
@@ -50,7 +57,7 @@ def need_running(data: Path) -> Running:
     """The installation that the environment names, else the system of this data folder. Raises CannotStart when none
     runs."""
     if there := _installation():
-        return Running(pid=0, broker_pid=0, nats_url=there.nats_url, url=there.url, hub_url=there.hub_url)
+        return Running(pid=0, nats_url=there.nats_url, url=there.url, hub_url=there.hub_url)
     running = find_running(data)
     if running is None:
         raise CannotStart(f"No Rollcall is running on {data}; start it with `make up`, or name its folder with --data.")
@@ -74,15 +81,11 @@ async def set_password(data: Path, password: str) -> None:
     click.echo("The office password is set; everybody has to log in again.")
 
 
-async def add_device(data: Path, name: str, sn: str, *, serial_only: bool) -> None:
+async def add_device(data: Path, name: str, sn: str, proof: Proof) -> None:
     """Authorise a terminal, and print its secret once."""
     async with bus_of(data) as bus:
-        issued = await bus.ask(AddDevice(name=name, sn=sn, proof=_proof(serial_only=serial_only), by=BY))
+        issued = await bus.ask(AddDevice(name=name, sn=sn, proof=proof, by=BY))
     _tell(issued)
-
-
-def _proof(*, serial_only: bool) -> Proof:
-    return Proof.SERIAL if serial_only else Proof.SECRET
 
 
 def _tell(issued: IssuedSecret) -> None:
@@ -96,21 +99,51 @@ def _tell(issued: IssuedSecret) -> None:
 
 
 async def list_devices(data: Path) -> None:
-    """Print all terminals, those that wait first."""
+    """Print all terminals, those that wait first, and which are connected now."""
+    count = 0
     async with bus_of(data) as bus:
-        devices = await all_devices(bus)
-    for device in devices:
-        weak = " (serial number only)" if device.proof is Proof.SERIAL else ""
-        seen = f"seen {device.seen_at:%Y-%m-%d %H:%M}" if device.seen_at else "never seen"
-        click.echo(f"{device.device_id:>5}  {device.state:10}  {device.sn:24}  {seen:21}  {device.name}{weak}")
-    click.echo(f"{len(devices)} device(s)")
+        async for page in _pages(bus):
+            online = await _online(bus, page)
+            for device in page:
+                click.echo(_line(device, online))
+            count += len(page)
+    click.echo(f"{count} device(s)")
 
 
-async def authorise_device(data: Path, name: str, *, serial_only: bool) -> None:
-    """Let a terminal in that waits or was suspended."""
+async def _online(bus: Bus, devices: Iterable[Device]) -> Mapping[int, Presence] | None:
+    """Those that are connected, by id; None if it cannot be looked up. Only whom the office let in can be."""
+    try:
+        return await connected(bus, [device.device_id for device in devices if device.authorised])
+    except Unavailable:
+        return None
+
+
+def _line(device: Device, online: Mapping[int, Presence] | None) -> str:
+    if online is None:
+        where = "connection unknown"
+    elif device.device_id in online:
+        where = f"online since {_moment(online[device.device_id].since)}"
+    else:
+        where = f"offline, seen {_moment(device.seen_at)}" if device.seen_at else "offline, never seen"
+    more = [
+        "serial number only" if device.proof is Proof.SERIAL else "",
+        f"at {device.place}" if device.place else "",
+        f"classes {', '.join(device.classes)}" if device.classes else "",
+        f"clock {device.clock_offset_ms:+} ms" if device.clock_offset_ms is not None else "",
+    ]
+    said = "; ".join(filter(None, more))
+    return f"{device.device_id:>5}  {device.state:10}  {device.sn:24}  {where:30}  {device.name}{said and f' ({said})'}"
+
+
+def _moment(at: datetime) -> str:
+    """In this machine's time zone."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
+
+
+async def authorise_device(data: Path, name: str, proof: Proof | None) -> None:
+    """Let a terminal in that waits or was suspended; None: it proves itself as before."""
     async with bus_of(data) as bus:
         device = await find_by_name(bus, name)
-        proof = _proof(serial_only=serial_only)
         issued = await bus.ask(AuthoriseDevice(device_id=device.device_id, proof=proof, by=BY))
     _tell(issued)
 
@@ -123,6 +156,31 @@ async def suspend_device(data: Path, name: str) -> None:
     click.echo(f"{name} is suspended.")
 
 
+async def edit_device(data: Path, name: str, changes: Mapping[str, Any]) -> None:
+    """Change these fields of a terminal and of what is wished of it. Raises NotFound, Conflict, ValidationError."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        before = device.model_dump(include={"device_id", "name", "place", "classes", "tokens"})
+        asked = EditDevice.model_validate(
+            before
+            | {key: value for key, value in changes.items() if key in before}
+            | {"config": device.config.model_dump() | {k: v for k, v in changes.items() if k not in before}, "by": BY}
+        )
+        await bus.ask(asked)
+    click.echo(f"{asked.name} is saved.")
+
+
+async def print_log(data: Path, name: str, lines: int) -> None:
+    """Print what was done to a terminal, newest first. Raises NotFound."""
+    async with bus_of(data) as bus:
+        device = await find_by_name(bus, name)
+        log = await bus.ask(GetDeviceLog(device_id=device.device_id, limit=lines))
+    for entry in log.entries:
+        deed, done = deed_of(entry.action)
+        detail = f"  {entry.detail}" if entry.detail else ""
+        click.echo(f"{_moment(entry.at)}  {entry.by:14}  {deed}{'' if done else ', not done'}{detail}")
+
+
 async def renew_secret(data: Path, name: str) -> None:
     """Give a terminal a new secret; the old one ends."""
     async with bus_of(data) as bus:
@@ -131,12 +189,12 @@ async def renew_secret(data: Path, name: str) -> None:
     _tell(issued)
 
 
-async def all_devices(bus: Bus) -> list[Device]:
-    """Every terminal, page by page."""
-    devices: list[Device] = []
-    while page := (await bus.ask(ListDevices(offset=len(devices)))).devices:
-        devices.extend(page)
-    return devices
+async def _pages(bus: Bus) -> AsyncIterator[tuple[Device, ...]]:
+    """All terminals, those that wait first."""
+    offset = 0
+    while page := (await bus.ask(ListDevices(offset=offset))).devices:
+        yield page
+        offset += len(page)
 
 
 async def remove_device(data: Path, name: str) -> None:
@@ -147,11 +205,24 @@ async def remove_device(data: Path, name: str) -> None:
     click.echo(f"{name} may no longer connect.")
 
 
+async def remove_pending(data: Path) -> None:
+    """Remove all terminals that wait to be let in."""
+    async with bus_of(data) as bus:
+        gone = await bus.ask(RemovePending(by=BY))
+    click.echo(f"Removed {gone.count} device(s) that waited.")
+
+
 async def open_door(data: Path, name: str, seconds: float | None, reason: str) -> None:
     """Let a connected terminal unlock its door; returns when it said that it did. Raises Conflict with its words if it
     could not; Gone if it is offline; Unavailable."""
     outcome = await _ordered(data, name, OpenDoor(seconds=seconds, reason=reason), "没有开门", "did not open")
     click.echo(f"{name}: the door is open. {outcome.detail}".rstrip())
+
+
+async def tell(data: Path, name: str, wish: Callable[[], Order]) -> None:
+    """Let a connected terminal do it; prints what it answered. Raises ValidationError, and as open_door does."""
+    outcome = await _ordered(data, name, wish(), "没有执行", "did not do it")
+    click.echo(f"{name}: done. {outcome.detail}".rstrip())
 
 
 async def take_snapshot(data: Path, name: str, file: Path) -> None:

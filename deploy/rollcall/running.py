@@ -3,24 +3,24 @@
 import fcntl
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rollcall.keys import DataFolderError, write_private
-from rollcall.mqtt import MqttOptions
+from rollcall.mqtt import PID_FILE, MqttOptions
 
 ORPHAN_S = 5.0
 
 
 class Running(BaseModel):
-    """Written when all services are ready, removed at the end. Ports are on loopback unless `host` says otherwise."""
+    """Written when all processes are started, before they are ready; removed at the end."""
 
     model_config = ConfigDict(frozen=True)
 
     pid: int
-    broker_pid: int
     nats_url: str
     url: str
     hub_url: str
@@ -52,8 +52,20 @@ def write_note(data: Path, running: Running) -> None:
     write_private(note_path(data), running.model_dump_json(indent=2))
 
 
+def broker_pid(data: Path) -> int | None:
+    """The nats-server that runs on this folder now, by the number that it wrote itself; None if that is nobody's, or by
+    now a stranger's."""
+    folder = data.absolute() / "nats"
+    try:
+        pid = int((folder / PID_FILE).read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if f"nats-server -c {folder}/" in _command_line(pid) else None
+
+
 class FolderLock:
-    """Held by the supervisor and, through inheritance, by its nats-server: two brokers on one store destroy it."""
+    """Held by the supervisor and, through inheritance, by its nats-server: two brokers on one store destroy it. The
+    supervisor's number stands in the file."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -61,14 +73,19 @@ class FolderLock:
 
     def take(self) -> None:
         """Raises DataFolderError while another Rollcall uses the folder; ends the broker of one that was killed."""
-        if self._try():
-            return
-        note = read_note(self._data)
-        if note is None or _alive(note.pid):
-            raise DataFolderError(
-                f"Another Rollcall is running on {self._data}; stop it, or give --data another folder."
-            )
-        _end(note.broker_pid)
+        if not self._try():
+            owner = self._owner()
+            if owner is None or _alive(owner):
+                raise DataFolderError(
+                    f"Another Rollcall is running on {self._data}; stop it, or give --data another folder."
+                )
+            if (orphan := broker_pid(self._data)) is not None:
+                os.kill(orphan, signal.SIGTERM)
+            self._wait()
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, str(os.getpid()).encode(), 0)
+
+    def _wait(self) -> None:
         deadline = time.monotonic() + ORPHAN_S
         while not self._try():
             if time.monotonic() > deadline:
@@ -81,6 +98,13 @@ class FolderLock:
         except BlockingIOError:
             return False
         return True
+
+    def _owner(self) -> int | None:
+        """The supervisor that took it last; None if it has not said so yet."""
+        try:
+            return int(os.pread(self.descriptor, 20, 0))
+        except ValueError:
+            return None
 
     def release(self) -> None:
         os.close(self.descriptor)
@@ -96,6 +120,12 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _end(pid: int) -> None:
-    if _alive(pid):
-        os.kill(pid, signal.SIGTERM)
+def _command_line(pid: int) -> str:
+    """What a process was started with; empty if there is none."""
+    if Path("/proc/self").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            return ""
+    asked = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout

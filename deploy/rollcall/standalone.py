@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from rollcall.terminal import key_file_of, run_program, secret_of, start_again
+from rollcall.terminal import eye_options, key_file_of, run_program, secret_of, start_again
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -122,9 +122,11 @@ def _harmless(cell: object) -> object:
 @click.option("--display", type=click.IntRange(0, 65_535), help="Serve a full-screen page on this port.")
 @click.option("--loop/--no-loop", default=True, help="A film or folder begins again at its end.  [default: loop]")
 @click.option("--gate/--no-gate", default=True, help="Look closer only while a face is there.  [default: gate]")
+@eye_options
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     camera: str,
     relay: str,
     light: str,
@@ -132,6 +134,7 @@ def run(
     display: int | None,
     loop: bool,
     gate: bool,
+    **eye: Any,
 ) -> None:
     """Recognise whoever was registered, open the door, keep the punches; until Ctrl-C."""
     with _box(context) as box:
@@ -142,8 +145,8 @@ def run(
         fittings = Fittings(camera=camera, loop=loop, relay=relay, light=light, cards=card, display=display)
 
         async def watch(find: Any) -> bool:
-            async with box.reserve(EyeSettings()) as reserve:
-                return await run_door(context.obj[0].name, fittings, by_itself(box, reserve), click.echo, find)
+            async with box.reserve(EyeSettings(**eye)) as reserve:
+                return await run_door(context.obj[0].name, fittings, by_itself(reserve), click.echo, find)
 
         again = run_program(watch, fittings, gate=gate)
     if again:

@@ -1,6 +1,7 @@
 """Child processes: started, their logs shown under their names, restarted with back-off, stopped politely."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -18,10 +19,17 @@ LONGEST_PAUSE_S = 10.0
 STEADY_S = 30.0
 """A process that lived this long is well again: its next restart waits FIRST_PAUSE_S only."""
 
-POLITE_S = 3.0
-"""From SIGTERM to SIGKILL, in seconds."""
+POLITE_S = 12.0
+"""From SIGTERM to SIGKILL, in seconds: longer than a hub's farewell, however slow those are who hear it."""
 
 LINE = 64 * 1024
+
+
+def say(show: Show, name: str, line: str) -> None:
+    """Show a line, whether or not somebody still reads (`rollcall up | head`) and whatever his terminal can write: who
+    watches over a process goes on."""
+    with contextlib.suppress(OSError, ValueError):
+        show(name, line)
 
 
 @dataclass(slots=True)
@@ -37,20 +45,24 @@ class Child:
     _stopping: bool = field(default=False)
 
     async def keep_running(self) -> None:
-        """Start, and start again whenever it ends, until `stop`."""
+        """Start, and start again whenever it ends or could not be started, until `stop`."""
         pause = FIRST_PAUSE_S
         while not self._stopping:
             began = time.monotonic()
-            status = await self._run_once()
+            try:
+                end = f"ended with status {await self._run_once()}"
+            except OSError as error:  # no memory, no descriptor, no process: perhaps soon there is
+                end = f"cannot be started ({error})"
             if self._stopping:
                 return
             pause = FIRST_PAUSE_S if time.monotonic() - began > STEADY_S else min(pause * 2, LONGEST_PAUSE_S)
-            self.show(self.name, f"ended with status {status}; starting again in {pause:.1f} s")
+            say(self.show, self.name, f"{end}; starting again in {pause:.1f} s")
             self.restarts += 1
             await asyncio.sleep(pause)
 
     async def _run_once(self) -> int:
-        self.process = await asyncio.create_subprocess_exec(
+        """Its exit status. Raises OSError if it cannot be started."""
+        process = self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             self.module,
@@ -61,9 +73,11 @@ class Child:
             limit=LINE,
             start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops its children in order
         )
-        if self.process.stdout is not None:
-            await self._pump(self.process.stdout)
-        return await self.process.wait()
+        if self._stopping:  # `stop` came while it was being started, and saw the one before
+            process.terminate()
+        if process.stdout is not None:
+            await self._pump(process.stdout)
+        return await process.wait()
 
     async def _pump(self, output: asyncio.StreamReader) -> None:
         while True:
@@ -73,7 +87,7 @@ class Child:
                 continue
             if not line:
                 return
-            self.show(self.name, line.decode(errors="replace").rstrip())
+            say(self.show, self.name, line.decode(errors="replace").rstrip())
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after POLITE_S."""
@@ -86,7 +100,7 @@ class Child:
             async with asyncio.timeout(POLITE_S):
                 await process.wait()
         except TimeoutError:
-            self.show(self.name, "did not stop in time: killed")
+            say(self.show, self.name, "did not stop in time: killed")
             process.kill()
             await process.wait()
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from shared.vision.calibration import DEFAULT_FPIR
+
 PREFIX = "ROLLCALL_TERMINAL"
 EXAMPLE = """\b
 A terminal with a camera, a Modbus relay and a screen:
@@ -51,6 +53,27 @@ def _read_config(context: click.Context, parameter: click.Parameter, file: Path 
     context.default_map = given
 
 
+def eye_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How this terminal recognises by itself; an EyeSettings takes what they give."""
+    ours = "Only where this terminal recognises by itself: nobody tells it the server's, so set it as there"
+    for option in (
+        click.option(
+            "--liveness-motion", type=click.Choice(["off", "refuse-fake", "require-live"]), default="off",
+            show_default=True, help=f"What a face must show by its motion. {ours} (ROLLCALL_LIVENESS_MOTION).",
+        ),
+        click.option(
+            "--liveness", type=click.Choice(["NONE", "LOW", "NORMAL", "HIGH"]), default="NONE", show_default=True,
+            help=f"What a single picture must show of life. {ours} (ROLLCALL_LIVENESS).",
+        ),
+        click.option(
+            "--fpir", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=DEFAULT_FPIR,
+            show_default=True, help=f"Share of strangers that may be taken for somebody. {ours} (ROLLCALL_FPIR).",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @click.command(epilog=EXAMPLE, context_settings={"auto_envvar_prefix": PREFIX})
 @click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False, exists=True), is_eager=True, expose_value=False,
@@ -85,6 +108,7 @@ def _read_config(context: click.Context, parameter: click.Parameter, file: Path 
     "--former-secret-file", type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The secret that --offline was sealed with, once after the office renewed it.",
 )  # fmt: skip
+@eye_options
 def terminal(
     name: str,
     sn: str,
@@ -101,6 +125,7 @@ def terminal(
     display: int | None,
     offline: Path | None,
     former_secret_file: Path | None,
+    **eye: Any,
 ) -> None:
     """The program at the door: camera, door, screen and cards of one terminal, with the server that recognises.
 
@@ -128,7 +153,7 @@ def terminal(
             change_secret(offline, former.encode(), key)
 
         with open_box(offline, key) as box:
-            async with box.reserve(EyeSettings()) as reserve:
+            async with box.reserve(EyeSettings(**eye)) as reserve:
                 return await run_door(name, fittings, by_server(identity, address, reserve), click.echo, find)
 
     key = _key_of(offline, identity.secret) if offline else b""
@@ -180,6 +205,7 @@ def _hub_beside(server: str) -> str:
 
 def run_program(run: Callable[[Any], Coroutine[Any, Any, bool]], fittings: Any, *, gate: bool) -> bool:
     """Whether to start again. Every expected failure is one sentence and a non-zero exit."""
+    from shared.vision.weights import WeightError
     from terminal.cards import ReaderError
     from terminal.gate import NoFaceFinder, open_face_finder
     from terminal.latch import SwitchError
@@ -193,7 +219,9 @@ def run_program(run: Callable[[Any], Coroutine[Any, Any, bool]], fittings: Any, 
         return asyncio.run(run(find))
     except NoFaceFinder as error:
         raise click.ClickException(f"{error}. Or start with --no-gate: then all pictures are sent.") from None
-    except (WrongAddress, SwitchError, ReaderError, CannotOpen, OSError) as error:
+    except ImportError as error:  # of what recognises here
+        raise click.ClickException(f"{error.name} is not installed: pip install 'rollcall[terminal,vision]'") from None
+    except (WrongAddress, SwitchError, ReaderError, CannotOpen, WeightError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 

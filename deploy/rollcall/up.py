@@ -11,6 +11,8 @@ import click
 
 from rollcall.local import Options, System, local_system
 from rollcall.reembed import in_background
+from rollcall.supervisor import say
+from shared.runtime import background
 from shared.security import make_ticket
 
 SETUP_S = 24 * 3600
@@ -47,13 +49,10 @@ async def _run(options: Options, ready: asyncio.Event, stop: asyncio.Event, bega
         ready.set()
         click.echo(welcome(system, time.monotonic() - began))
         sys.stdout.flush()
-        remeasuring = asyncio.create_task(in_background(options.data, lambda line: show_line("rollcall", line)))
-        await stop.wait()
-        show_line("rollcall", "stopping")
-        remeasuring.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await remeasuring
-    show_line("rollcall", f"stopped; all data is kept in {options.data}")
+        async with background(in_background(options.data, lambda line: say(show_line, "rollcall", line))):
+            await stop.wait()
+            say(show_line, "rollcall", "stopping")
+    say(show_line, "rollcall", f"stopped; all data is kept in {options.data}")
 
 
 def welcome(system: System, seconds: float) -> str:

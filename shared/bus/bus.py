@@ -29,6 +29,8 @@ from shared.metrics import nobody_counts
 
 PENDING = 4_096
 """messages"""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+"""between two tries to make the streams again after a reconnect, in seconds"""
 
 Answered = Callable[[str, str, float], None]
 """Told of an answered command: its subject, "ok" or the error's code, the seconds it took."""
@@ -256,20 +258,28 @@ class Bus:
         task.add_done_callback(self._tasks.discard)
 
     async def reconnected(self) -> None:
-        """Streams in memory are gone after a broker restart: make them again, then tell the service."""
-        for attempt in range(20):
-            try:
-                await ensure(self._js, self._needs, self._replicas)
-                break
-            except Exception as error:
-                log.warning("streams not ready", attempt=attempt, reason=repr(error))
-                await asyncio.sleep(0.25)
+        """Streams in memory are gone after a broker restart: make them again, however long the broker needs for that,
+        then tell the service. Where the connection is lost again, the next one starts over."""
+        pause = FIRST_PAUSE_S
+        while not await self._ensured():
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            if not self.is_connected:
+                return
         for callback in self._on_reconnect:
             try:
                 await callback()
             except Exception:
                 log.exception("after reconnect")
         log.info("broker is back")
+
+    async def _ensured(self) -> bool:
+        try:
+            await ensure(self._js, self._needs, self._replicas)
+        except Exception as error:
+            log.warning("streams not ready", reason=repr(error))
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop intake, let running handlers finish (2 s), send what is written, close.

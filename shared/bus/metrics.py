@@ -59,13 +59,13 @@ def _ask_depths(metrics: Metrics, events: Bus, consumers: Sequence[str]) -> None
     )
 
     async def ask() -> None:
-        for name in consumers:
-            waiting.labels(name).set(UNKNOWN)
-            in_work.labels(name).set(UNKNOWN)
-        depths = await events.depths()
-        for name in consumers:
-            not_out, out = depths[name]
-            waiting.labels(name).set(not_out)
-            in_work.labels(name).set(out)
+        depths: Mapping[str, tuple[float, float]] = {}
+        try:
+            depths = await events.depths()
+        finally:  # only now: somebody else may read the numbers meanwhile
+            for name in consumers:
+                not_out, out = depths.get(name, (UNKNOWN, UNKNOWN))
+                waiting.labels(name).set(not_out)
+                in_work.labels(name).set(out)
 
     metrics.ask(ask)

@@ -273,6 +273,7 @@ _OWN: dict[str, Rights] = {
             AtWork.subject,
             ATTENDANCE_EVENTS,
             KeyRevoked.subject,
+            DeviceChanged.subject,
             "feed.>",
             RecognizerAlive.subject,
         ),

@@ -200,7 +200,8 @@ class AuthoriseDevice(Command[IssuedSecret]):
     subject: ClassVar[str] = "cmd.registry.authorise_device"
 
     device_id: int
-    proof: Proof
+    proof: Proof | None = None
+    """None: as before, which for a pending one is SECRET"""
     by: str = Field(max_length=64)
 
 
@@ -242,6 +243,20 @@ class RemoveDevice(Command[Done]):
     subject: ClassVar[str] = "cmd.registry.remove_device"
 
     device_id: int
+    by: str = Field(max_length=64)
+
+
+class PendingRemoved(Message):
+    """How many there were."""
+
+    count: int
+
+
+class RemovePending(Command[PendingRemoved]):
+    """Remove all terminals that wait for the office; those that still ask announce themselves again."""
+
+    subject: ClassVar[str] = "cmd.registry.remove_pending"
+
     by: str = Field(max_length=64)
 
 

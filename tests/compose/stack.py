@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import resource
+import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -89,6 +90,13 @@ class Stack:
             return since != before and health == "healthy"
 
         await eventually(renewed, BACK_S, f"{container} is back")
+
+
+def written(begins: str) -> list[str]:
+    """What docs/operating.md gives to `docker compose` in the line that begins so, without where its output goes."""
+    lines = (ROOT / "docs/operating.md").read_text(encoding="utf-8").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"docker compose {begins}"))
+    return shlex.split(line.partition(" > ")[0])[2:]
 
 
 def secrets_beside(env_file: Path) -> Path:

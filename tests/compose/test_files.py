@@ -113,10 +113,30 @@ def test_secrets_stay_and_only_their_owner_gets_to_them(tmp_path: Path) -> None:
     assert "cluster {" in first["nats-cluster.conf"]
 
 
-def test_every_setting_of_the_example_is_one_that_the_files_know() -> None:
-    known = set(re.findall(r"\$\{(\w+)", "".join((DEPLOY / file).read_text() for file in FILES)))
-    example = re.findall(r"^#?([A-Z_]+)=", (DEPLOY / ".env.example").read_text(), re.MULTILINE)
-    assert set(example) - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"} <= known
+def test_the_example_has_every_setting_of_the_files_with_its_default() -> None:
+    """But for those that compose.ha.yaml sets itself, and Compose's own."""
+    files = "".join((DEPLOY / file).read_text() for file in FILES)
+    example = dict(re.findall(r"^#?([A-Z_]+)=(.*)", (DEPLOY / ".env.example").read_text(), re.MULTILINE))
+    known = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", files))
+    assert known.keys() - example.keys() == {"ROLLCALL_NATS_URL", "ROLLCALL_NATS_REPLICAS"}
+    assert example.keys() - known.keys() == {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+    sizes = [name for name in known if name.endswith(("_MEMORY", "_GOMEMLIMIT", "_KEEPS"))]
+    assert {name: example[name] for name in sizes} == {name: known[name] for name in sizes}
+
+
+@pytest.mark.parametrize("name", ["nats", "nats-2", "nats-3", "mqtt"])
+def test_a_broker_aims_to_keep_below_its_memory(name: str) -> None:
+    """nats-server is written in Go, which otherwise finds out when it is killed."""
+    units = {"g": 2**30, "m": 2**20, "MiB": 2**20}
+    service = services("compose.yaml")[name.partition("-")[0]] | SERVICES[name]
+    environment = services("compose.yaml").get(name, {}).get("environment", {}) | service["environment"]
+    aims, most = (
+        int(number) * units[unit]
+        for number, unit in (
+            re.findall(r":-(\d+)(\w+)\}", value)[0] for value in (environment["GOMEMLIMIT"], service["mem_limit"])
+        )
+    )
+    assert 0.7 * most < aims < 0.9 * most
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MONITORING = ROOT / "deploy/monitoring"
 NAME = re.compile(r"\b(?:rollcall|process)_[a-z_]+\b")
+
+ADDED_UP = re.compile(r"\bsum *(by *\([^()]*\))? *\(rollcall_(consumer|outbox)_")
 
 
 def known() -> set[str]:
@@ -30,7 +33,7 @@ def alerts() -> list[dict[str, str]]:
     ]
 
 
-def panels() -> list[dict[str, object]]:
+def panels() -> list[dict[str, Any]]:
     board = json.loads((MONITORING / "grafana/dashboards/rollcall.json").read_text(encoding="utf-8"))
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
@@ -45,6 +48,14 @@ def test_a_panel_asks_for_what_is_told(panel: dict[str, list[dict[str, str]]]) -
     asked = {name for target in panel["targets"] for name in NAME.findall(target["expr"])}
     assert asked
     assert asked <= known()
+
+
+def test_what_every_container_tells_of_the_whole_is_not_added_up() -> None:
+    """Three containers would tell three times the depth, and one that could not ask would make it no number at all."""
+    asked = [alert["expr"] for alert in alerts()]
+    asked += [target["expr"] for panel in panels() for target in panel["targets"]]
+    assert any("max(rollcall_consumer_" in expression for expression in asked)
+    assert [expression for expression in asked if ADDED_UP.search(expression)] == []
 
 
 def test_every_alert_is_in_the_operators_guide() -> None:

@@ -19,7 +19,17 @@ from terminal.client import Terminal
 from terminal.events import Event, Online
 from terminal.simulator import letterbox
 from tests.compose.engine import an_engine, prepare_images
-from tests.compose.stack import Kiosk, Stack, check_ledger, flowing, kiosks_at, rollcall, running, until_reachable
+from tests.compose.stack import (
+    Kiosk,
+    Stack,
+    check_ledger,
+    flowing,
+    kiosks_at,
+    rollcall,
+    running,
+    until_reachable,
+    written,
+)
 from tests.systems import data_url, photos, register
 
 pytestmark = [
@@ -29,6 +39,9 @@ pytestmark = [
     ),
 ]
 KILLED = ("recognizer", "registry", "gateway", "device-hub", "nats", "mysql", "proxy", "mqtt", "mqtt-bridge")
+SCALE = written("up -d --no-recreate --scale")[:-3]
+"""all but the numbers"""
+SAVE = written("exec -T mysql sh -c 'exec mysqldump")
 
 
 @pytest.fixture(scope="module")
@@ -103,25 +116,31 @@ async def test_a_third_party_is_let_in_and_hears_a_punch(stack: Stack, people: l
                     break
 
 
-async def test_recognizers_come_and_go_without_a_lost_answer(stack: Stack, people: list[bytes]) -> None:
+async def test_recognizers_come_and_go_and_who_asks_is_answered(stack: Stack, people: list[bytes]) -> None:
+    """-2: nobody was free in the time that a person waits, and the page says so. A busy machine may be that slow while
+    containers start; who then tries once more, as the page asks, is answered."""
+
+    async def ask(web: httpx.AsyncClient) -> int:
+        answer = (await web.post("/clockin", json={"img_data": data_url(people[1])})).json()
+        return int(answer["errno"])
+
     async def ask_for_ever(answers: list[int]) -> None:
         async with _client(stack) as web:
             while True:
-                answer = (await web.post("/clockin", json={"img_data": data_url(people[1])})).json()
-                answers.append(answer["errno"])
+                first = await ask(web)
+                answers.append(first if first != -2 else await ask(web))
 
     answers: list[int] = []
     async with kiosks_at(stack.url, people, each=2) as kiosks, background(ask_for_ever(answers)):
         for recognizers, gateways in ((3, 2), (1, 1)):
-            scale = f"--scale=recognizer={recognizers}", f"--scale=gateway={gateways}"
-            await asyncio.to_thread(stack.compose, "up", "-d", "--no-recreate", *scale)
+            numbers = f"recognizer={recognizers}", "--scale", f"gateway={gateways}"
+            await asyncio.to_thread(stack.compose, *SCALE, *numbers)
             await stack.healthy("recognizer", recognizers)
             await stack.healthy("gateway", gateways)
             await flowing(kiosks)
         await check_ledger(stack, kiosks)
-    # -2: nobody was free in the time that a person waits, and the page says so; a busy machine may be that slow
-    assert set(answers) <= {0, -2}
-    assert answers.count(0) > 10
+    assert set(answers) == {0}
+    assert len(answers) > 10
 
 
 async def test_each_container_is_killed_and_comes_back(stack: Stack, people: list[bytes]) -> None:
@@ -134,11 +153,7 @@ async def test_each_container_is_killed_and_comes_back(stack: Stack, people: lis
 
 
 def test_backups_are_made(stack: Stack, tmp_path: Path) -> None:
-    """As docs/operating.md has it."""
-    dump = stack.compose(
-        "exec", "-T", "mysql", "sh", "-c",
-        "exec mysqldump --hex-blob --single-transaction --no-tablespaces -urollcall "
-        '-p"$(cat /run/secrets/mysql_password)" rollcall',
-    )  # fmt: skip
+    """The database as docs/operating.md has it; of the broker's volume, that there is something to save."""
+    dump = stack.compose(*SAVE)
     assert "CREATE TABLE `students`" in dump
     assert "jetstream" in stack.compose("run", "--rm", "prepare", "ls", "/volumes/nats").split()

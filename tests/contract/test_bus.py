@@ -1,12 +1,15 @@
 """What services may rely on from the bus, against a real nats-server with the real rights."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import nats
 import pytest
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.errors import NotFoundError
 
+from rollcall.broker import find_server
 from shared.bus import Bus
 from shared.bus.metrics import watch_bus
 from shared.bus.topology import (
@@ -202,6 +205,44 @@ async def test_events_survive_kill_9_of_the_broker_and_turns_come_back(broker: B
         async with broker.connect("gateway") as gateway:
             await gateway.publish(Turn.subject("g1", "s1"))
             assert (await _pull_turn(recognizer)).subject == "turn.g1.s1"  # type: ignore[attr-defined]
+
+
+async def test_nobody_is_told_of_the_broker_before_the_streams_stand(broker: Broker) -> None:
+    """One that comes back without JetStream, as it does while it reads a large store: for longer than one might try."""
+    back = asyncio.Event()
+
+    async def told() -> None:
+        back.set()
+
+    async with broker.connect("recognizer") as recognizer:
+        recognizer.on_reconnect(told)
+        await broker.kill()
+        async with _without_jetstream(broker):
+
+            async def connected() -> bool:
+                return recognizer.is_connected
+
+            await eventually(connected, 20)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(6):
+                    await back.wait()
+        await broker.start()
+        async with asyncio.timeout(20):
+            await back.wait()
+        await recognizer.ready()
+
+
+@asynccontextmanager
+async def _without_jetstream(broker: Broker) -> AsyncIterator[None]:
+    config = broker.folder / "poor.conf"
+    lines = (broker.folder / "nats.conf").read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if not line.strip().startswith("jetstream")))
+    process = await asyncio.create_subprocess_exec(find_server(), "-c", str(config), stderr=asyncio.subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_a_recognizer_cannot_forge_what_is_not_its_to_say(broker: Broker) -> None:

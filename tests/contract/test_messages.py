@@ -324,6 +324,8 @@ SAMPLES: list[Message] = [
     devices.AddDevices(devices=(devices.NewDevice(name="东门", sn="SN-1"),), by="office"),
     devices.IssuedSecrets(ids=(3,), secrets=("s" * 64,)),
     devices.RemoveDevices(ids=(3,), by="office"),
+    devices.RemovePending(by="office"),
+    devices.PendingRemoved(count=7),
     devices.ConfigureDevices(ids=(3,), config=CONFIG, by="office"),
     devices.DevicesConfigured(**FACT, ids=(3,), revisions=(2,), config=CONFIG, by="office"),
     hubs.ListHubDevices(after=3, limit=10),

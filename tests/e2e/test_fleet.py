@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rollcall.fleet import FleetOptions, fleet, hub_pids
-from rollcall.office import all_devices, bus_of
+from rollcall.office import bus_of
+from shared.contracts.devices import ListDevices
 from tests.systems import a_system
 
 
@@ -19,7 +20,7 @@ async def test_a_fleet_comes_back_after_every_hub_was_killed(
         await fleet(tmp_path / "data", options)
         assert not set(before) & set(hub_pids(system.running))
         async with bus_of(tmp_path / "data") as bus:
-            assert await all_devices(bus) == []
+            assert (await bus.ask(ListDevices())).total == 0
     table = (tmp_path / "out" / "fleet.md").read_text()
     rows = dict(row.strip("| ").split(" | ", 1) for row in table.splitlines()[2:])
     assert rows["terminals online"] == "200 of 200"

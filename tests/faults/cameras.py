@@ -39,7 +39,8 @@ AGAIN_S = 0.25
 """a door or a wall that lost its connection tries again this soon, in seconds"""
 HURRY_S = 0.1
 """the slow terminal sends a picture this often, so that answers pile up"""
-TROUBLE = (OSError, WebSocketException, httpx.HTTPError, Ended, ValueError, KeyError)
+TROUBLE = (OSError, WebSocketException, httpx.HTTPError, Ended)
+"""what a door or a wall may meet while something is broken; words that cannot be read are never among it"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ async def _hurry(server: Server, door: Door, hello: dict[str, str], history: His
     except BaseException:
         narrow.close()
         raise
+    history.hurried.add(door.place)
     url = server.stream_url
     async with connect(url, sock=narrow, proxy=None, compression=None, ping_interval=None, max_queue=1) as line:
         try:

@@ -187,7 +187,6 @@ def broker_away(seconds: float) -> Fault:
         await broker.stop()
         await asyncio.sleep(seconds)
         await broker.start()
-        site.system.tasks.append(asyncio.create_task(broker.keep_running()))
 
     return Fault(f"nats away {seconds:.0f} s", strike)
 

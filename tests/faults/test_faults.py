@@ -1,11 +1,12 @@
 """Everything breaks once, under load: nothing is lost, doubled or said too early, nobody is misnamed, order is kept.
 
-The long form: `python -m tests.faults`.
+The long form, which holds every recovery to ten seconds: `python -m tests.faults`.
 """
 
 from pathlib import Path
 from random import Random
 
+from tests.conftest import require_real
 from tests.faults.harness import (
     HEAD,
     a_site,
@@ -20,6 +21,9 @@ from tests.faults.harness import (
     summary,
     together,
 )
+
+LATEST_S = 20.0
+"""A service is back by itself within this time of its dependency: twice BACK_S, for a machine that has more to do."""
 
 
 async def test_nothing_is_lost_doubled_or_misnamed_whatever_breaks(tmp_path: Path) -> None:
@@ -41,7 +45,10 @@ async def test_nothing_is_lost_doubled_or_misnamed_whatever_breaks(tmp_path: Pat
     print(summary(report))
     assert not report.violations
     assert len(report.recoveries) == len(faults)
+    assert [recovery for recovery in report.recoveries if recovery.back_s > LATEST_S] == []
     # What was compared is not nothing.
     assert set(site.patient) < {punch.place for punch in report.ledger.punches}
     assert {told.watcher for told in report.history.told} >= {*site.patient, "east by hub", "west by hub", "wall 1"}
     assert any(told.first_at for told in report.history.told)
+    if site.disk is None:
+        require_real("the database's disk was not filled, to mount one needs root; all else was broken, and held")

@@ -141,6 +141,15 @@ def test_an_answer_that_was_held_up_may_be_of_any_picture_since_the_one_before(s
     assert kinds(shown) == caught
 
 
+@pytest.mark.parametrize(("seconds", "caught"), [(3.3, set()), (3.6, {Kind.MISNAMED})])
+def test_a_camera_that_hurries_may_have_sent_the_next_picture_already(seconds: float, caught: set[Kind]) -> None:
+    late = replace(FIRST, captured_at=at(seconds), recorded_at=at(seconds + 0.2))
+    shown = History(sent={DOOR: list(SENT)})
+    assert kinds(shown, with_punches(late)) == {Kind.MISNAMED}
+    shown.hurried.add(DOOR)
+    assert kinds(shown, with_punches(late)) == caught
+
+
 def test_a_stranger_who_is_said_to_be_back_is_misnamed() -> None:
     shown = history()
     shown.told.append(replace(REPEAT, captured_at=at(5), first_at=at(1)))

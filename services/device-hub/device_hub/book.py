@@ -1,7 +1,6 @@
 """The hub's copy of the devices, and who may have a token. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device, DeviceState
@@ -61,14 +60,14 @@ class Book:
         known = self._by_id.get(device_id)
         if known is None or known.config_revision >= revision:
             return False
-        self.put(replace(known, config_revision=revision, config=config))
+        self.put(known._replace(config_revision=revision, config=config))
         return True
 
     def suspend(self, device_id: int) -> None:
         """It is authorised no more, if it is known, until it is put again."""
         known = self._by_id.get(device_id)
         if known is not None:
-            self.put(replace(known, state=DeviceState.SUSPENDED))
+            self.put(known._replace(state=DeviceState.SUSPENDED.value))
 
     def drop(self, device_id: int) -> None:
         """Forget a device, if it is known."""

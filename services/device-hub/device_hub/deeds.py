@@ -7,7 +7,7 @@ import structlog
 from shared.bus import Bus
 from shared.contracts.base import now
 from shared.contracts.hubs import Deed, DeedsDone
-from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, TerminalOrder
+from shared.contracts.terminals import OpenDoor, Order, OrderOutcome, ShowMessage, TerminalOrder
 from shared.errors import RollcallError
 
 AT_ONCE = 500
@@ -72,4 +72,9 @@ def deed_of(asked: TerminalOrder, outcome: OrderOutcome) -> Deed:
 
 
 def _wish(order: Order) -> str:
-    return order.reason if isinstance(order, OpenDoor) else ""
+    match order:
+        case OpenDoor():
+            return order.reason
+        case ShowMessage():
+            return order.zh or order.en
+    return ""

@@ -96,15 +96,22 @@ class PresenceKeeper:
     async def keep(self) -> None:
         """Bring the bucket up to date for as long as this runs."""
         bucket = await self._bus.js.key_value(PRESENCE)
-        with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
-            await self._find_former_life()
         while True:
             if self._former and not self._unsaid:
                 await self._review_former_life()
             else:
                 await self._work.wait()
-            if self._unsaid and not (self._bus.is_connected and await self._say_some(bucket)):
+            if not self._unsaid:
+                self._work.clear()
+            elif not (self._bus.is_connected and await self._say_some(bucket)):
                 await asyncio.sleep(RETRY_S)
+
+    async def look_back(self, after_s: float) -> None:
+        """Find what a former life of this hub left, so long after its start, and let the worker see to it."""
+        await asyncio.sleep(after_s)
+        with contextlib.suppress(*BROKER_TROUBLE):  # a broker that dies just now forgets by itself
+            await self._find_former_life()
+        self._work.set()
 
     async def _say_some(self, bucket: KeyValue) -> bool:
         """One batch; False if the broker did not take all of it."""
@@ -216,6 +223,7 @@ class Lease:
     def __init__(self, bus: Bus, hub_id: str, presence: PresenceKeeper) -> None:
         self._bus, self._hub_id, self._presence = bus, hub_id, presence
         self._renewed_at = -math.inf
+        self._over = False
 
     def age_s(self) -> float:
         """Seconds since it was renewed."""
@@ -227,15 +235,16 @@ class Lease:
             raise Unavailable(en="the hub's lease is over")
 
     async def renew(self) -> None:
-        """Renew three times within its life, for as long as this runs."""
+        """Renew three times within its life, until `end`."""
         bucket = await self._bus.js.key_value(HUBS)
-        while True:
+        while not self._over:
             if self._bus.is_connected:
                 await self._put(bucket)
             await asyncio.sleep(LEASE_S / 3)
 
     async def end(self) -> None:
         """Give it up, so that nobody need wait for its end."""
+        self._over = True
         with contextlib.suppress(*BROKER_TROUBLE):
             await (await self._bus.js.key_value(HUBS)).delete(self._hub_id)
 

@@ -1,6 +1,7 @@
 """The device-hub as one context manager."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -39,15 +40,17 @@ from shared.runtime import background, listen
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-BACKLOG = 1_024
-"""connections that wait in the kernel's queue to be accepted: they and the strangers that were accepted already have
-their turn within ten seconds. More would give up before it is their turn, and be work for nothing"""
+BACKLOG = 4_096
+"""connections that wait in the kernel's queue to be accepted, at most (Linux cuts it to net.core.somaxconn). Each has
+its turn within some 15 s; whom the kernel turns away asks again after 1, 3, 7, 15 s, and the hub may be idle then"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 100
 """terminals that are told of their configuration before others have their turn"""
 MOST_ORDERS = 4_096
 """orders in work in this hub; more wait their turn"""
+FAREWELL_S = 5.0
+"""everything that is said after the terminals have left, in seconds: whoever stops a hub gives it 10 s or more"""
 LAST_PRESENCE_S = 2.0
 """how long a stopping hub takes to say that its terminals are gone"""
 
@@ -62,7 +65,7 @@ class Running:
 
 @asynccontextmanager
 async def service(settings: HubSettings) -> AsyncIterator[Running]:
-    """Run a hub while inside. Leaving says bye to the terminals, then that they are gone, then ends the lease."""
+    """Run a hub while inside. Leaving says bye to the terminals, ends the lease, then says that they are gone."""
     password = settings.nats_password.get_secret_value()
     async with connect(
         settings.nats_url, "hub", password, name=f"hub {settings.instance}", replicas=settings.nats_replicas
@@ -86,7 +89,8 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         health = _health(bus, directory, lease)
         door = Door(desk, terms, settings.max_terminals, health, tally.handshake)
         jobs = (directory.keep_fresh(), _look_over(hub, directory), presence.keep(), lease.renew(), seen.keep())
-        async with background(*jobs, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
+        later = presence.look_back(settings.look_back_after_s)
+        async with background(*jobs, later, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
             listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
@@ -96,10 +100,12 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
                     yield Running(port, hub)
                 finally:
                     await hub.close()
-            await presence.settle(LAST_PRESENCE_S)
-            await seen.tell()
-            await deeds.tell()
-            await lease.end()
+            with contextlib.suppress(TimeoutError):  # somebody is slow; the lease at least is over
+                async with asyncio.timeout(FAREWELL_S):
+                    await lease.end()
+                    await presence.settle(LAST_PRESENCE_S)
+                    await seen.tell()
+                    await deeds.tell()
 
 
 def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Directory]:

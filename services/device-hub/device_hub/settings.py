@@ -19,6 +19,9 @@ class HubSettings(Settings):
     token_ttl_s: int = Field(default=900, ge=10, le=TOKEN_LIFE_S)
     heartbeat_s: float = Field(default=20, gt=0)
     """how often each terminal is sent a WebSocket ping, in seconds; silent for two and a half times that, it is gone"""
+    look_back_after_s: float = Field(default=60, ge=0)
+    """how long after its start it looks for what a killed hub of its name said of terminals, in seconds: to read 65,536
+    entries takes a second or two, and just then the fleet comes back"""
     max_terminals: int = Field(default=18_000, ge=1)
     """connections held by this process; two thousand files below the usual hard limit of 20,000"""
 

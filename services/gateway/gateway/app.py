@@ -42,8 +42,9 @@ def create_app(gateway: "Gateway", rates: Rates | None = None, metrics: Metrics 
     app.mount("/static", site.statics, name="static")
     if metrics is not None:
         app.add_middleware(CountRequests, metrics=metrics)
-    for layer in (LastResort, BodyLimit, HeadAsGet):
-        app.add_middleware(layer)
+    app.add_middleware(LastResort)
+    app.add_middleware(BodyLimit, total=gateway.settings.max_bodies_mib * 2**20)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(SecurityHeaders, https=gateway.settings.secure_cookies)  # the outermost
     return app
 

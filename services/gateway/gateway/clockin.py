@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 
 from gateway.cloud import in_cloud, insist
+from gateway.decoding import Decoding
 from gateway.frames import Frames
 from gateway.reporting import Origin, Wall
 from gateway.settlements import Settlements
@@ -159,14 +160,22 @@ class Indexes:
 class Recognition:
     """Posted pictures."""
 
-    def __init__(self, bus: Bus, frames: Frames, settlements: Settlements, indexes: Indexes, wall: Wall) -> None:
-        self._bus, self._frames = bus, frames
+    def __init__(
+        self,
+        bus: Bus,
+        frames: Frames,
+        settlements: Settlements,
+        indexes: Indexes,
+        wall: Wall,
+        decoding: Decoding,
+    ) -> None:
+        self._bus, self._frames, self._decoding = bus, frames, decoding
         self._settlements, self._indexes, self._wall = settlements, indexes, wall
 
     async def clock_in(self, picture: bytes, place: str) -> Answer:
         """Recognise one picture; waits for its own result and, briefly, for the punch. Never raises Refused."""
         try:
-            jpeg = await asyncio.to_thread(fit, picture)
+            jpeg = await self._decoding.run(fit, picture)
             result = await self._frames.once(jpeg, place=place, want=Want.IDENTIFY, max_faces=1)
         except PictureError as error:
             return Answer(error.number, error.zh, error.en)
@@ -209,7 +218,7 @@ class Recognition:
         PictureRefused, Conflict, InvalidInput, CloudRefused, Unavailable, or what `accept` raises of the face that
         was found; then nothing was written."""
         try:
-            jpeg = await asyncio.to_thread(fit, picture)
+            jpeg = await self._decoding.run(fit, picture)
         except PictureError as error:
             raise PictureRefused((Problem(code=error.number, zh=error.zh, en=error.en),)) from None
         result = await self._frames.once(jpeg, place="register", want=Want.ENROL, max_faces=2, may_leave=may_leave)

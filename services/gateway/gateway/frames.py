@@ -128,8 +128,8 @@ class Frames:
 
     async def _hand_out(self, message: Msg) -> Message:
         source = message.subject.rsplit(".", 1)[1]
-        frame = self.slots.take(source, time.monotonic())
-        if frame is None or frame.deadline < now():
+        frame = self.slots.take(source, time.monotonic(), now())
+        if frame is None:
             raise Gone("画面已过期", "the frame is gone")
         return frame
 

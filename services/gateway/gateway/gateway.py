@@ -8,11 +8,13 @@ from zoneinfo import ZoneInfo
 
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import Indexes, Recognition
+from gateway.decoding import Decoding
 from gateway.feed import Feed
 from gateway.frames import Frames
 from gateway.reporting import Terminals, Wall
 from gateway.settings import GatewaySettings
 from gateway.settlements import Settled, Settlements
+from gateway.terminal_streams import TerminalStreams
 from gateway.throttle import bucket_of
 from shared.bus import Bus
 from shared.contracts.attendance import AttendanceRecorded, AttendanceRepeated
@@ -27,12 +29,14 @@ class Gateway:
     settings: GatewaySettings
     bus: Bus
     frames: Frames
+    decoding: Decoding
     recognition: Recognition
     settlements: Settlements
     indexes: Indexes
     face_api: FaceApi
     wall: Wall
     terminals: Terminals
+    terminal_streams: TerminalStreams
     feed: Feed
     health: Health
     zone: ZoneInfo
@@ -40,13 +44,13 @@ class Gateway:
 
     @property
     def open_streams(self) -> int:
-        """How many there are, those without a hello included."""
+        """How many there are, walls and those without a hello included."""
         return self._streams.total()
 
     @contextmanager
     def room(self, address: str) -> Iterator[None]:
-        """A place among the open streams, for this client. Raises Unavailable when all, or all of one client, are
-        taken."""
+        """A place among the open streams and walls, for this client. Raises Unavailable when all, or all of one client,
+        are taken."""
         client, settings = bucket_of(address), self.settings
         if self._streams.total() >= settings.max_sources or self._streams[client] >= settings.max_sources_per_address:
             raise Unavailable("连接数已满，请稍后再试", "too many streams are open, please try again")
@@ -64,6 +68,7 @@ class Gateway:
         await self.feed.start(self.bus)
         await self.indexes.start(self.bus)
         await self.face_api.start(self.bus)
+        await self.terminal_streams.start()
         await self.bus.follow(AttendanceRecorded.subject, AttendanceRecorded, self._settled)
         await self.bus.follow(AttendanceRepeated.subject, AttendanceRepeated, self._settled)
 
@@ -76,7 +81,7 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
     """Wire the parts; nothing runs yet."""
     zone = ZoneInfo(settings.timezone)
     frames = Frames(settings.instance, events, frames_bus)
-    settlements, indexes, wall = Settlements(events), Indexes(), Wall(events)
+    settlements, indexes, wall, decoding = Settlements(events), Indexes(), Wall(events), Decoding()
     health = Health("gateway")
     health.add("broker", events.ready)
     health.add("frames", frames_bus.ready)
@@ -84,12 +89,14 @@ def build(settings: GatewaySettings, events: Bus, frames_bus: Bus) -> Gateway:
         settings=settings,
         bus=events,
         frames=frames,
-        recognition=Recognition(events, frames, settlements, indexes, wall),
+        decoding=decoding,
+        recognition=Recognition(events, frames, settlements, indexes, wall, decoding),
         settlements=settlements,
         indexes=indexes,
-        face_api=FaceApi.build(settings, events, frames, indexes),
+        face_api=FaceApi.build(settings, events, frames, indexes, decoding=decoding),
         wall=wall,
         terminals=Terminals(events),
+        terminal_streams=TerminalStreams(events),
         feed=Feed(zone),
         health=health,
         zone=zone,

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from gateway.origin import is_same_origin
+from gateway.origin import client_address, is_same_origin
 from gateway.policies import LoginNeeded, wall_viewer
 from gateway.site import Site, TheSite
+from gateway.stream import telling_errors
 from shared.contracts.attendance import PunchesOfDay
 from shared.errors import NotAllowed, RollcallError
 
@@ -54,6 +55,12 @@ async def feed(socket: WebSocket, site: TheSite) -> None:
         await socket.close(1008)
         return
     await socket.accept()
+    async with telling_errors(socket):
+        with site.gateway.room(client_address(socket)):  # one ticket opens a wall as often as it likes
+            await _show(socket, site)
+
+
+async def _show(socket: WebSocket, site: Site) -> None:
     sending = asyncio.create_task(_send(socket, site))
     try:
         await _until_left(socket)

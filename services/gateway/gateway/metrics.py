@@ -29,7 +29,7 @@ def watch_gateway(metrics: Metrics, gateway: "Gateway") -> None:
     metrics.read_total("rollcall_frames_served", "Frames handed to a recognizer", lambda: counts.handed_out)
     metrics.read_total("rollcall_frames_answered", "Results that came back", lambda: counts.answered)
     metrics.read("rollcall_sources", "Sources that have a slot now", lambda: len(slots))
-    metrics.read("rollcall_streams", "Streams that are open now", lambda: gateway.open_streams)
+    metrics.read("rollcall_streams", "Streams and walls that are open now", lambda: gateway.open_streams)
     metrics.read("rollcall_recognizers", "Recognizers that said lately that they live", gateway.indexes.alive)
     waits = metrics.histogram(
         "rollcall_turn_wait_seconds", "From asking for a turn to handing the frame out", bounds=WAIT_S

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from gateway.body_limit import BodyTooLarge
+from gateway.body_limit import BodyTooLarge, BodyTooSlow
 from gateway.policies import LoginNeeded
 from gateway.site import site_of
 from gateway.throttle import TooFast
@@ -26,6 +26,7 @@ STATUS: Final[dict[type[RollcallError], int]] = {
     NotFound: 404,
     Conflict: 409,
     Gone: 410,
+    BodyTooSlow: 408,
     BodyTooLarge: 413,
     TooFast: 429,
     Unavailable: 503,

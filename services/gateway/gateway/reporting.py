@@ -3,19 +3,18 @@
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from nats.js.errors import Error as JetStreamError
-
 from shared.bus import Bus
-from shared.bus.terminals import order
-from shared.bus.topology import PRESENCE
-from shared.contracts.base import ContractError, now
+from shared.bus.terminals import connected, held_by, order
+from shared.contracts.base import now
 from shared.contracts.feed import FeedItem
 from shared.contracts.hubs import Presence
 from shared.contracts.recognition import FaceResult, Result, SourceKind, Verdict
 from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
+from shared.errors import Unavailable
 
 STRANGER_EVERY_S = 3.0
 """A stranger who stays in view is one line on the wall every so often, not one a frame."""
@@ -102,6 +101,10 @@ class Terminals:
         """See shared.bus.terminals."""
         return await order(self._bus, asked)
 
+    async def connected(self, device_ids: Collection[int]) -> dict[int, Presence]:
+        """See shared.bus.terminals."""
+        return await connected(self._bus, device_ids)
+
     async def _hub_of(self, device_id: int) -> str:
         hub, asked_at = self._hubs.get(device_id, ("", -HUB_KNOWN_S))
         if time.monotonic() - asked_at < HUB_KNOWN_S:
@@ -114,8 +117,7 @@ class Terminals:
 
     async def _ask_presence(self, device_id: int) -> str:
         try:
-            bucket = await self._bus.js.key_value(PRESENCE)
-            entry = await bucket.get(str(device_id))
-            return Presence.decode(entry.value or b"").hub
-        except (JetStreamError, ContractError, TimeoutError):
+            presence = (await held_by(self._bus, [device_id])).get(device_id)
+        except Unavailable:
             return ""
+        return presence.hub if presence else ""

@@ -1,9 +1,13 @@
 """The gateway as one context manager: two connections, the web app, the turn watch."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from gateway.app import create_app
+from gateway.clockin import SETTLE_S
+from gateway.frames import ANSWER_S
 from gateway.gateway import Gateway, build
 from gateway.metrics import watch_gateway
 from gateway.settings import GatewaySettings
@@ -14,6 +18,9 @@ from shared.doorkeeper import Doorkeeper
 from shared.metrics import Metrics
 from shared.runtime import background, serve_http
 
+GRACE_S: Final = math.ceil(ANSWER_S + SETTLE_S)
+"""how long posts that are open at a stop may take: what a posted clock-in waits for, its result and its punch, in
+seconds"""
 HEAD_S = 15.0
 """how long a browser may take for the head of a request, in seconds"""
 
@@ -39,7 +46,15 @@ async def service(settings: GatewaySettings) -> AsyncIterator[Gateway]:
             await gateway.start()
             async with (
                 background(gateway.frames.watch_turns(), gateway.face_api.loose.keep()),
-                serve_http(app, settings.host, settings.port, websockets=True, ws_max_size=2**20, http=door.http),
+                serve_http(
+                    app,
+                    settings.host,
+                    settings.port,
+                    websockets=True,
+                    grace_s=GRACE_S,
+                    ws_max_size=2**20,
+                    http=door.http,
+                ),
             ):
                 gateway.health.add("web")
                 yield gateway

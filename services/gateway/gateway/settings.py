@@ -16,11 +16,13 @@ class GatewaySettings(Settings):
     secure_cookies: bool = False
     """True behind HTTPS"""
     max_sources: int = 4_000
-    """streams open at once on this gateway"""
+    """streams and walls (`/feed`) open at once on this gateway"""
     max_sources_per_address: int = 500
     """of these from one address; a whole school may stand behind one"""
     max_connections_per_address: int = 400
     """other connections of one address; 0: no limit. A reverse proxy is not counted, and has its own limits"""
+    max_bodies_mib: int = Field(default=256, ge=16)
+    """MiB of all request bodies that are being read or looked at; whoever comes beyond them is asked to come again"""
     picture_hosts: str = ""
     """hosts that the face API may fetch `image_type=URL` pictures from: see gateway.baidu_api.downloads; empty: none"""
     terminal_class: str = Field(default="未分班", min_length=1, max_length=128)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.contracts.recognition import Frame, Result, Track
 from shared.metrics import nobody_counts
@@ -50,16 +51,17 @@ class Slots:
         slot.frame, slot.filled_at = frame, now
         return self._want_turn(slot, now)
 
-    def take(self, source: str, now: float) -> Frame | None:
-        """The newest frame, with the source's track; None if there is none: that turn is over.
+    def take(self, source: str, now: float, at: datetime) -> Frame | None:
+        """The newest frame, with the source's track; None if there is none, or none that is still in time `at` this
+        moment: that turn is over.
 
         The frame stays until its result comes: if the recognizer dies, the next one gets it, or a newer one.
         """
         slot = self._slots.get(source)
         if slot is None:
             return None
-        if slot.frame is None:
-            slot.turn_at = None
+        if slot.frame is None or slot.frame.deadline < at:
+            slot.frame = slot.turn_at = None
             return None
         self.counts.handed_out += 1
         if slot.turn_at is not None:

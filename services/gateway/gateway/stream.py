@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from gateway.answers import result_message
 from gateway.feed import punch_item
 from gateway.reporting import Origin
 from shared.contracts.base import new_id, now
+from shared.contracts.devices import Device
 from shared.contracts.recognition import Frame, Result, SourceKind, Verdict, Want, frame_of_event
 from shared.contracts.terminals import CheckToken, device_source
 from shared.errors import InvalidInput, NotAllowed, RollcallError, Unavailable
@@ -68,25 +69,49 @@ class Stream:
         self._tasks: set[asyncio.Task[None]] = set()
         self._credit, self._counted_at = BURST, time.monotonic()
         self._ended = False
+        self._looking: asyncio.Task[None] | None = None
+        self._limit = asyncio.timeout(self.longest_s)
+        self._cut: RollcallError | None = None
 
     async def run(self) -> None:
-        """Serve until either side leaves. Raises Unavailable after `longest_s`."""
+        """Serve until either side leaves. Raises Unavailable after `longest_s`, NotAllowed when its terminal no longer
+        may."""
         frames, heard = self._gateway.frames, self._heard
         frames.listen(self._origin.source, heard)
         writer = asyncio.create_task(self._write())
         self._say({"type": "next"})
         try:
-            async with asyncio.timeout(self.longest_s):
-                while frames.owned_by(self._origin.source, heard):
-                    await self._receive(await self._socket.receive())
+            async with self._limit:
+                with self._gateway.terminal_streams.watching(self._origin.device_id, self):
+                    while frames.owned_by(self._origin.source, heard):
+                        await self._receive(await self._socket.receive())
         except WebSocketDisconnect:
             pass
         except TimeoutError:
+            if self._cut:
+                raise self._cut from None
             raise Unavailable("等待太久，请再试一次", "this took too long, please try again") from None
         finally:
             frames.leave(self._origin.source, heard)
             for task in (writer, *self._tasks):
                 task.cancel()
+
+    def look_again(self) -> None:
+        """Have the terminal looked at; a look that is under way counts no longer."""
+        if self._looking:
+            self._looking.cancel()
+        self._looking = self._later(self._gateway.terminal_streams.look(self._origin.device_id, self))
+
+    def take_over(self, device: Device) -> None:
+        """Its name or its place may be another one now."""
+        self._origin = replace(self._origin, place=device.punches_at)
+
+    def cut(self, error: RollcallError) -> None:
+        """End at once: `run` raises this, and nothing of a picture that is still looked at is told."""
+        if self._cut is None:
+            log.info("stream cut", source=self._origin.source, code=error.code)
+            self._cut = error
+            self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def _receive(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "websocket.disconnect":
@@ -169,10 +194,11 @@ class Stream:
                 await self._socket.send_text(json.dumps(message, ensure_ascii=False))
             await self._socket.close()
 
-    def _later(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+    def _later(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def check_frame(jpeg: bytes) -> None:

@@ -23,6 +23,10 @@ class Words:
         text = self.table[key]
         return text.format(**values) if values else text
 
+    def get(self, key: str, otherwise: str) -> str:
+        """For a key that is put together from what others wrote, who may be newer."""
+        return self.table.get(key, otherwise)
+
     def pick(self, zh: str, en: str) -> str:
         """Whichever of the two sentences this language reads."""
         return zh if self.lang == "zh" else en

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 from nats.aio.msg import Msg
@@ -62,8 +63,9 @@ class Worker:
         except ContractError as error:
             self._tally.turn("refused")
             log.warning("turn refused", reason=str(error))
-            await turn.term()
-        except (Unavailable, NatsError) as error:
+            with suppress(NatsError):  # then it comes again, and is refused again
+                await turn.term()
+        except (RollcallError, NatsError) as error:  # whatever one gateway answers, others wait for this recognizer
             self._tally.turn("returned")
             log.warning("turn goes back", reason=repr(error))
             await self._give_back(turn)

@@ -42,8 +42,10 @@ from shared.contracts.devices import (
     IssuedSecret,
     IssuedSecrets,
     ListDevices,
+    PendingRemoved,
     RemoveDevice,
     RemoveDevices,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -292,6 +294,7 @@ class Devices:
             RenewSecret: self.renew_secret,
             EditDevice: self.edit,
             RemoveDevice: self.remove,
+            RemovePending: self.remove_pending,
             ListDevices: self.listed,
             GetDevice: self.get,
             FindDevice: self.found,
@@ -334,6 +337,9 @@ class Devices:
 
     async def remove(self, asked: RemoveDevice) -> Done:
         return await self._database.write(lambda session: devices.remove(session, asked))
+
+    async def remove_pending(self, asked: RemovePending) -> PendingRemoved:
+        return await self._database.write(lambda session: devices.remove_pending(session, asked))
 
     async def listed(self, asked: ListDevices) -> DeviceList:
         return await self._database.read(lambda session: devices.listed(session, asked))

@@ -43,11 +43,13 @@ def watch_registry(metrics: Metrics, bus: Bus, database: Database, relay: Relay)
     oldest = metrics.gauge("rollcall_outbox_oldest_seconds", "How long the oldest of them has waited")
 
     async def ask() -> None:
-        waiting.set(UNKNOWN)
-        oldest.set(UNKNOWN)
-        depth, since = await database.read(_waiting)
-        waiting.set(depth)
-        oldest.set((now() - since).total_seconds() if since else 0)
+        depth, age = UNKNOWN, UNKNOWN
+        try:
+            depth, since = await database.read(_waiting)
+            age = (now() - since).total_seconds() if since else 0
+        finally:  # only now: somebody else may read the numbers meanwhile
+            waiting.set(depth)
+            oldest.set(age)
 
     metrics.ask(ask)
 

@@ -127,7 +127,7 @@ async def test_too_fast_for_too_long_is_said_in_time(service: RecordedCloud) -> 
         began = time.monotonic()
         with pytest.raises(CloudAway):
             await cloud.search(PICTURE, "g", threshold=80, within=1.0)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 6, "the tries that would follow take half a minute"
 
 
 async def test_calls_of_one_interface_are_spaced_and_others_do_not_wait(service: RecordedCloud) -> None:

@@ -1,10 +1,13 @@
 """Where terminals are, told through the broker: on connect, on leaving, after the broker lost its memory."""
 
+import asyncio
+
 import pytest
 from nats.js.errors import Error as JetStreamError
 
 from device_hub.presence import Lease, PresenceKeeper
 from shared.bus import Bus
+from shared.bus.terminals import AT_ONCE, connected, held_by
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import new_id, now
 from shared.contracts.hubs import HubLease, Presence
@@ -85,6 +88,20 @@ async def test_the_replaced_session_does_not_take_the_new_ones_presence_away(sit
             assert await is_anew()
 
 
+async def test_who_is_connected_is_seen_from_afar_and_a_dead_hubs_word_counts_for_nothing(site: Site) -> None:
+    """As the gateway and the command line look it up, more terminals than are looked up at once among them."""
+    several = range(1, 2 * AT_ONCE)
+    async with site.broker.connect("hub") as other, site.broker.connect("cli") as office:
+        said = Presence(hub="hub-z", session=new_id(), since=now())
+        await (await other.js.key_value(PRESENCE)).put("2", said.encode())
+        async with site.terminal(site.registry.devices[1]):
+            await eventually(lambda: is_here(site, 1))
+            for bus in (site.gateway, office):
+                assert {key: each.hub for key, each in (await connected(bus, several)).items()} == {1: "hub-a"}
+                assert (await held_by(bus, several))[2] == said
+        assert await connected(site.gateway, []) == {}
+
+
 async def test_another_hubs_entry_is_left_alone(site: Site, broker: Broker) -> None:
     elsewhere = Presence(hub="hub-z", session=new_id(), since=now())
     async with broker.connect("hub") as other:
@@ -109,7 +126,7 @@ async def test_a_hub_that_was_killed_forgets_its_former_life(
         await bucket.put("7", Presence(hub="hub-a", session=new_id(), since=now()).encode())
         await bucket.put("8", Presence(hub="hub-b", session=new_id(), since=now()).encode())
         await bucket.put("9", b"rubbish")
-        async with start_hub():
+        async with start_hub(look_back_after_s=0):
 
             async def is_forgotten() -> bool:
                 return await entry_of(other, 7) is None
@@ -211,3 +228,19 @@ async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None
         async with background(lease.renew()):
             await eventually(ready)
             await lease.ready()
+
+
+async def test_a_lease_that_was_given_up_is_not_renewed(broker: Broker) -> None:
+    """A hub says the rest of its farewell after it, for longer than renewals are apart."""
+    async with broker.connect("hub") as bus:
+        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))
+        renewing = asyncio.create_task(lease.renew())
+        await eventually(lambda: _is_leased(bus))
+        await lease.end()
+        async with asyncio.timeout(LEASE_S):
+            await renewing
+        assert not await _is_leased(bus)
+
+
+async def _is_leased(bus: Bus) -> bool:
+    return await lease_of(bus, "hub-a") is not None

@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,7 +30,7 @@ from shared.contracts.offline import KeepPunches, PunchesKept
 from shared.contracts.people import Gender, Person
 from shared.contracts.recognition import Box, FaceResult, Frame, FrameCall, Result, Turn, Verdict
 from shared.contracts.roster import GetRoster, RosterPage
-from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder
+from shared.contracts.terminals import OpenDoor, OrderOutcome, Restart, TerminalOrder, UpdateFaces
 from shared.errors import Gone
 from shared.runtime import background, serve_http
 from shared.testing import eventually
@@ -329,8 +329,9 @@ async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site
         opening = TerminalOrder(order_id="o1", device_id=1, order=OpenDoor(), by="office")
         for _ in range(2):
             assert await order(site.gateway, opening) == OrderOutcome(ok=True, detail="simulated door opened")
-        restart = TerminalOrder(device_id=1, order=Restart(), by="office")
-        assert (await order(site.gateway, restart)).error == "unsupported"
+        for cannot in (Restart(), UpdateFaces()):  # without a reserve there are no faces here
+            unsupported = TerminalOrder(device_id=1, order=cannot, by="office")
+            assert (await order(site.gateway, unsupported)).error == "unsupported"
         site.registry.put(1, config_revision=5, config=DeviceConfig(volume=11))
         await site.registry.announce(1, "edited")
 
@@ -339,7 +340,7 @@ async def test_a_terminal_obeys_once_and_takes_its_configuration_over(site: Site
 
         await eventually(is_configured)
     assert door.opened == 1
-    assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart"]
+    assert [e.command.action for e in heard if isinstance(e, Obeyed)] == ["open_door", "restart", "update_faces"]
 
 
 # ---- a terminal with a reserve
@@ -391,22 +392,29 @@ async def test_the_office_decides_who_recognises(site: Site, server: Server, res
     async def heard_of(event: Event) -> bool:
         return event in heard
 
-    async def the_punch_is_kept() -> bool:
-        return reserve.punches.counts()[State.KEPT] == 1
+    async def the_punches_are_kept() -> bool:
+        return reserve.punches.counts()[State.KEPT] == 2
 
+    before = now()
+    reserve.punches.add("02", "Bob", before - timedelta(days=100), 80)  # by a clock that nobody had set yet
     await site.registry.bus.serve(KeepPunches, keep)
     await site.registry.bus.serve(GetRoster, _empty_roster)
     one = Identity("门1", "SN1")
     async with background(Terminal(one, server, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
         await eventually(lambda: heard_of(Online(Channel.STREAM)))
+        await eventually(lambda: heard_of(Online(Channel.HUB)))
+        fetching = TerminalOrder(device_id=1, order=UpdateFaces(), by="office")
+        assert await order(site.gateway, fetching) == OrderOutcome(ok=True, detail="the faces are up to date")
         await configure(5, DeviceMode.OFFLINE)
         await eventually(lambda: heard_of(Recognising(here=True)))
-        await eventually(the_punch_is_kept)
+        await eventually(the_punches_are_kept)
         await configure(6, DeviceMode.ONLINE)
         await eventually(lambda: heard_of(Recognising(here=False)))
         await configure(7, DeviceMode.OFFLINE)
         await eventually(lambda: _noted(reserve, "offline"))
-    assert [(p.who, p.score) for batch in asked for p in batch.punches] == [("01", 90)]
+    told = [punch for batch in asked for punch in batch.punches]
+    assert [(punch.who, punch.score) for punch in told] == [("02", 80), ("01", 90)]
+    assert abs(told[0].at - before) < timedelta(seconds=5)
     assert {batch.device_id for batch in asked} == {1}
     heard.clear()
     nowhere = Server("http://127.0.0.1:9", "ws://127.0.0.1:9")

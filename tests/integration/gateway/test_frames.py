@@ -3,12 +3,17 @@
 import asyncio
 from contextlib import suppress
 
+import pytest
+from nats.aio.msg import Msg
+
 from gateway.frames import ANSWER_S, PATIENCE_S, Frames, patience_s
 from recognizer.engines import Outcome
 from recognizer.worker import Worker
 from shared.bus.topology import TURN_AGE_S
+from shared.contracts.base import Message
 from shared.contracts.gallery import LibraryDelta
-from shared.contracts.recognition import Frame, Question, Result, Want
+from shared.contracts.recognition import Frame, FrameCall, Question, Result, Turn, Want
+from shared.errors import Internal, NotAllowed, RollcallError
 from shared.runtime import background
 from tests.conftest import Broker
 
@@ -95,3 +100,27 @@ async def test_a_question_whose_recognizer_dies_late_goes_to_another(broker: Bro
             async with background(Worker(turns, looks, healthy).run()):
                 result = await answer
     assert dying.asked == healthy.asked == [result.source]
+
+
+@pytest.mark.parametrize("error", [Internal("内部错误", "a bug"), NotAllowed("不允许", "no")])
+async def test_a_gateway_that_answers_with_an_error_ends_no_recognizer(broker: Broker, error: RollcallError) -> None:
+    engine, sick = Engine(), asyncio.Event()
+
+    async def fail(_: Msg) -> Message:
+        sick.set()
+        raise error
+
+    async with (
+        broker.connect("gateway") as events,
+        broker.connect("gateway", frames=True) as pictures,
+        broker.connect("recognizer") as turns,
+        broker.connect("recognizer", frames=True) as looks,
+    ):
+        await pictures.serve_at(FrameCall.subject("sick", "*"), fail)
+        frames = Frames("g1", events, pictures)
+        await frames.start()
+        async with background(Worker(turns, looks, engine).run()):
+            await events.publish(Turn.subject("sick", "s"))
+            await sick.wait()
+            result = await asked(frames)
+    assert engine.asked == [result.source]

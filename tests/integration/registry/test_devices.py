@@ -33,6 +33,7 @@ from shared.contracts.devices import (
     Proof,
     RemoveDevice,
     RemoveDevices,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
     TokenUse,
@@ -133,6 +134,38 @@ async def test_a_terminal_asks_waits_and_is_let_in(devices: Devices) -> None:
     log = (await devices.log(GetDeviceLog(device_id=waiting.device_id))).entries
     actions = ["device authorised", "device suspended", "device authorised", "device authorised", "device announced"]
     assert [entry.action for entry in log] == actions
+
+
+async def test_all_that_wait_are_removed_and_no_other(devices: Devices, database: Database) -> None:
+    for number in range(3):
+        await devices.announce(AnnounceDevice(name=f"n{number}", sn=f"N-{number}"))
+    kept = await added(devices, "东门", "E-1")
+    suspended = await added(devices, "西门", "W-1")
+    await devices.suspend(SuspendDevice(device_id=suspended.device_id, by="office"))
+    before = await devices.mark(GetDevicesMark())
+    assert (await devices.remove_pending(RemovePending(by="office"))).count == 3
+    found = await devices.listed(ListDevices())
+    assert ({d.device_id for d in found.devices}, found.pending) == ({kept.device_id, suspended.device_id}, 0)
+    bodies = await database.read(lambda session: session.scalars(select(Outbox.body).order_by(Outbox.seq.desc())))
+    event = DeviceChanged.decode(next(iter(bodies)))
+    assert (event.device_id, event.change, event.by) == (0, DeviceChange.MANY, "office")
+    after = await devices.mark(GetDevicesMark())
+    assert after != before
+    assert (await devices.remove_pending(RemovePending(by="office"))).count == 0
+    assert await devices.mark(GetDevicesMark()) == after
+
+
+async def test_who_is_let_in_again_proves_itself_as_before(devices: Devices) -> None:
+    """A terminal that knows no secret would never come back if it had to have one."""
+    serial = await added(devices, "东门", "E-1", Proof.SERIAL)
+    secret = await added(devices, "西门", "W-1")
+    waiting = await devices.announce(AnnounceDevice(name="北门", sn="N-1"))
+    proofs = {serial.device_id: Proof.SERIAL, secret.device_id: Proof.SECRET, waiting.device_id: Proof.SECRET}
+    for device_id, proof in proofs.items():
+        await devices.suspend(SuspendDevice(device_id=device_id, by="office"))
+        again = await devices.authorise(AuthoriseDevice(device_id=device_id, by="office"))
+        assert again.device.proof is proof
+        assert bool(again.secret.get_secret_value()) == (device_id == waiting.device_id)
 
 
 async def test_only_so_many_may_wait(database: Database) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from rollcall.supervisor import POLITE_S
 from shared.contracts.attendance import GetPunchOutcome
 from shared.contracts.people import FindStudents
 from shared.errors import Unavailable
@@ -91,7 +92,7 @@ async def test_sigterm_ends_it_politely(broker: Broker, tmp_path: Path) -> None:
         registry(broker, f"sqlite:///{tmp_path / 'db'}", others) as process,
     ):
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(POLITE_S):
             _, said = await process.communicate()
         assert process.returncode == 0
         assert b"Traceback" not in said

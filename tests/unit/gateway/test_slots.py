@@ -7,13 +7,13 @@ from shared.contracts.base import now
 from shared.contracts.recognition import Frame, Result, SourceKind, Track
 
 
-def a_frame(source: str = "s", number: int = 1) -> Frame:
+def a_frame(source: str = "s", number: int = 1, seconds: float = 5) -> Frame:
     return Frame(
         frame_id=f"f{number}",
         source=source,
         kind=SourceKind.WEB,
         place="门",
-        deadline=now() + timedelta(seconds=5),
+        deadline=now() + timedelta(seconds=seconds),
         jpeg=b"\xff\xd8\xff\xd9",
     )
 
@@ -32,7 +32,7 @@ def test_a_recognizer_gets_the_newest_frame() -> None:
     slots = Slots()
     for number in range(3):
         slots.put(a_frame(number=number), now=0)
-    frame = slots.take("s", now=1)
+    frame = slots.take("s", now=1, at=now())
     assert frame is not None
     assert frame.frame_id == "f2"
 
@@ -40,15 +40,15 @@ def test_a_recognizer_gets_the_newest_frame() -> None:
 def test_a_frame_stays_until_its_result_so_that_a_dead_recognizer_costs_nothing() -> None:
     slots = Slots()
     slots.put(a_frame(), now=0)
-    assert slots.take("s", now=1) == slots.take("s", now=2)
+    assert slots.take("s", now=1, at=now()) == slots.take("s", now=2, at=now())
 
 
 def test_a_redelivered_turn_gets_the_frame_that_came_meanwhile() -> None:
     slots = Slots()
     slots.put(a_frame(number=1), now=0)
-    slots.take("s", now=1)
+    slots.take("s", now=1, at=now())
     slots.put(a_frame(number=2), now=2)
-    newer = slots.take("s", now=3)
+    newer = slots.take("s", now=3, at=now())
     assert newer is not None
     assert newer.frame_id == "f2"
 
@@ -57,11 +57,11 @@ def test_a_result_ends_the_turn_and_a_newer_frame_asks_for_the_next() -> None:
     slots = Slots()
     first, second = a_frame(number=1), a_frame(number=2)
     slots.put(first, now=0)
-    slots.take("s", now=1)
+    slots.take("s", now=1, at=now())
     slots.put(second, now=2)
     assert slots.settle(a_result(first), now=3)
     assert not slots.settle(a_result(second), now=4)
-    assert slots.take("s", now=5) is None
+    assert slots.take("s", now=5, at=now()) is None
     assert slots.put(a_frame(number=3), now=6)
 
 
@@ -71,7 +71,7 @@ def test_the_track_travels_with_the_next_frame() -> None:
     track = Track(faces=())
     slots.settle(a_result(first, track), now=1)
     slots.put(a_frame(number=2), now=2)
-    frame = slots.take("s", now=3)
+    frame = slots.take("s", now=3, at=now())
     assert frame is not None
     assert frame.track is track
 
@@ -103,13 +103,22 @@ def test_late_words_of_work_ask_for_nothing() -> None:
     assert slots.put(a_frame(number=2), now=3)
 
 
+def test_a_frame_whose_time_is_over_is_neither_handed_out_nor_asked_for_again() -> None:
+    slots = Slots()
+    slots.put(a_frame(seconds=-0.001), now=0)
+    assert slots.take("s", now=1, at=now()) is None
+    assert slots.counts.handed_out == 0
+    assert slots.overdue(now=60, patience_s=2.5) == slots.waiting() == []
+    assert slots.put(a_frame(number=2), now=61), "the next one has a turn of its own"
+
+
 def test_sources_do_not_disturb_each_other() -> None:
     slots = Slots()
     assert slots.put(a_frame("a"), now=0)
     assert slots.put(a_frame("b"), now=0)
     slots.forget("a")
-    assert slots.take("a", now=1) is None
-    assert slots.take("b", now=1) is not None
+    assert slots.take("a", now=1, at=now()) is None
+    assert slots.take("b", now=1, at=now()) is not None
     assert slots.waiting() == ["b"]
 
 

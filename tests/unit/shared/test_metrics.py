@@ -1,9 +1,12 @@
 """The registry of a process: several side by side, numbers read where they lie, questions that fail."""
 
+import asyncio
 import math
 
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.bus.metrics import watch_bus
 from shared.metrics import UNKNOWN, WORK_S, Metrics
 
 
@@ -64,3 +67,37 @@ async def test_a_histogram_counts_into_its_bounds() -> None:
         seconds.observe(value)
     seen = told(await metrics.text())
     assert [seen[f"rollcall_seconds_bucket {bound}"] for bound in ("0.0005", "0.004", "1.024", "+Inf")] == [1, 2, 2, 3]
+
+
+class Depths:
+    """Of a bus, what its numbers are made of; how deep its consumer is, as soon as `known` is set."""
+
+    is_connected, reconnects, unheard, overflowed = True, 0, 0, 0
+
+    def __init__(self) -> None:
+        self.known, self.asked, self.away = asyncio.Event(), asyncio.Event(), False
+
+    async def depths(self) -> dict[str, tuple[int, int]]:
+        self.asked.set()
+        await self.known.wait()
+        if self.away:
+            raise ConnectionError("away")
+        return {"ledger": (3, 1)}
+
+
+async def test_who_asks_takes_no_number_from_another_who_reads() -> None:
+    """Two Prometheus servers ask one process."""
+    metrics, bus = Metrics("registry", "a"), Depths()
+    watch_bus(metrics, bus, consumers=("ledger",))  # type: ignore[arg-type]
+    bus.known.set()
+    waits = "rollcall_consumer_waiting_messages ledger"
+    assert told(await metrics.text())[waits] == 3
+    bus.known.clear()
+    bus.asked.clear()
+    async with asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(metrics.text())
+        await bus.asked.wait()
+        assert told(generate_latest(metrics.registry))[waits] == 3
+        bus.away = True
+        bus.known.set()
+    assert math.isnan(told(second.result())[waits])

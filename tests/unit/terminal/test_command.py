@@ -4,12 +4,26 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
+import click
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
+from recognizer.settings import RecognizerSettings
+from rollcall.standalone import standalone
 from rollcall.terminal import _hub_beside, secret_of, terminal
+from terminal.library import Known
+from terminal.offline import EyeSettings
+from terminal.punches import State
+from terminal.sealing import change_secret
+from terminal.simulator import empty_frame
+from terminal.standalone import open_box
 
 WHO = ("--name", "东门", "--sn", "E-1")
 
@@ -42,6 +56,16 @@ def test_what_is_wrong_is_one_sentence(options: tuple[str, ...], words: str) -> 
     assert status != 0
     assert words in output
     assert "Traceback" not in output
+
+
+def test_without_networks_it_says_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = (*WHO, "--offline", str(tmp_path / "door"))
+    env = {"ROLLCALL_TERMINAL_SECRET": "s", "ROLLCALL_MODELS": str(tmp_path / "none")}
+    status, output = said(*alone, env=env)
+    assert (status, "make models" in output, "Traceback" in output) == (1, True, False)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as where it is not installed
+    status, output = said(*alone, env={"ROLLCALL_TERMINAL_SECRET": "s"})
+    assert (status, output) == (1, "Error: openvino is not installed: pip install 'rollcall[terminal,vision]'\n")
 
 
 def test_a_file_and_the_environment_give_options_and_the_command_line_wins(tmp_path: Path) -> None:
@@ -85,23 +109,80 @@ def test_the_hub_is_beside_the_gateway(server: str, hub: str) -> None:
     assert _hub_beside(server) == hub
 
 
-async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
-    options = (*WHO, "--server", "http://127.0.0.1:1", "--relay", "modbus+tcp://127.0.0.1:1")
+@asynccontextmanager
+async def started(*options: str, **env: str) -> AsyncIterator[Callable[..., Awaitable[list[str]]]]:
+    """`rollcall terminal` as a process; gives what waits for lines with these words. It ends by SIGINT, politely."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "rollcall", "terminal", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
     )
     assert process.stdout is not None
-    lines: list[str] = []
-    async with asyncio.timeout(30):
-        while not ("offline: hub" in "".join(lines) and "relay: The Modbus relay" in "".join(lines)):
-            line = await process.stdout.readline()
+    output, lines = process.stdout, list[str]()
+
+    async def until(*words: str) -> list[str]:
+        while not all(word in "".join(lines) for word in words):
+            line = await output.readline()
             assert line, lines
             lines.append(line.decode())
-        process.send_signal(signal.SIGINT)
-        rest = (await process.stdout.read()).decode()
-        assert await process.wait() == 0, rest
-    assert "Traceback" not in rest
+        return lines
+
+    try:
+        async with asyncio.timeout(60):
+            yield until
+            process.send_signal(signal.SIGINT)
+            rest = (await output.read()).decode()
+            assert await process.wait() == 0, rest
+        assert "Traceback" not in rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def eye_of(command: click.Command, *options: str) -> EyeSettings:
+    given = command.make_context("it", list(options)).params
+    return EyeSettings(**{name: given[name] for name in ("fpir", "liveness", "liveness_motion")})
+
+
+@pytest.mark.parametrize(("command", "needed"), [(terminal, WHO), (standalone.commands["run"], ("--camera", "0"))])
+def test_what_an_eye_asks_for_is_an_option_with_the_recognizers_words_and_defaults(
+    command: click.Command, needed: tuple[str, ...]
+) -> None:
+    ours, theirs = eye_of(command, *needed), RecognizerSettings(nats_password=SecretStr("x"))
+    assert ours == EyeSettings(theirs.fpir, theirs.liveness, theirs.liveness_motion)
+    strict = eye_of(command, *needed, "--fpir", "0.001", "--liveness", "HIGH", "--liveness-motion", "require-live")
+    assert strict == EyeSettings(0.001, "HIGH", "require-live")
+    options = {option.name: option.type for option in command.params}
+    for name in ("liveness", "liveness_motion"):
+        choice = options[name]
+        assert isinstance(choice, click.Choice)
+        assert tuple(choice.choices) == get_args(RecognizerSettings.model_fields[name].annotation)
+
+
+async def test_without_a_server_it_goes_on_and_ends_politely() -> None:
+    async with started(*WHO, "--server", "http://127.0.0.1:1", "--relay", "modbus+tcp://127.0.0.1:1") as until:
+        lines = await until("offline: hub", "relay: The Modbus relay")
     assert all(line[2] == line[5] == ":" for line in lines), lines  # nothing but our own lines, each with its time
+
+
+async def test_it_recognises_without_a_server_and_starts_again_with_the_same_words(tmp_path: Path) -> None:
+    """As after an order `restart`: the secret was changed at the first start already. A punch that is held although its
+    owner has joined is let go."""
+    folder, camera, former = tmp_path / "door", tmp_path / "photos", tmp_path / "former"
+    camera.mkdir()
+    (camera / "empty.jpg").write_bytes(empty_frame())
+    former.write_text("former secret")
+    former.chmod(0o600)
+    with open_box(folder, b"former secret") as box:
+        box.library.put(Known("1", "Ada", ()))
+        box.punches.add("1", "Ada", datetime(2026, 3, 2, tzinfo=UTC), 90, held=True)
+    change_secret(folder, b"former secret", b"secret of now")
+    options = (*WHO, "--server", "http://127.0.0.1:1", "--camera", str(camera), "--offline", str(folder))
+    async with started(
+        *options, "--former-secret-file", str(former), ROLLCALL_TERMINAL_SECRET="secret of now"
+    ) as until:
+        await until("offline: hub", "this terminal recognises")
+    with open_box(folder, b"secret of now") as box:
+        assert [punch.state for punch in box.punches.rows()] == [State.WAITING]

@@ -131,6 +131,8 @@ def test_cards() -> None:
     assert shown((0, CardRead("7")), at=1).kind is Kind.CHECKING
     done = shown((0, CardRead("7")), (1, CardAnswer("7", "recorded")), at=2)
     assert (done.kind, done.num) == (Kind.RECORDED, "7")
+    kept = shown((0, CardRead("7")), (1, CardAnswer("7", "kept")), at=2)
+    assert (kept.kind, kept.zh, kept.en) == (Kind.RECORDED, "已在本机保存，稍后上传", "Kept here, will be sent")
     refused = shown((0, CardRead("7")), (1, CardAnswer("7", "", "没有登记", "nobody's")), at=2)
     assert (refused.kind, refused.zh, refused.en) == (Kind.REFUSED, "没有登记", "nobody's")
 

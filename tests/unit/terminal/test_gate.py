@@ -68,12 +68,14 @@ async def test_a_frame_comes_when_somebody_does() -> None:
     scenery, heard = Scenery(), list[Event]()
     async with watching(scenery, heard) as watch:
         frame = asyncio.create_task(watch.frame())
-        snapshot = b""
-        while not snapshot:
+
+        async def is_seen_by_the_office() -> bool:  # although nobody is there
             try:
-                snapshot = await watch.snapshot(45_000)  # the office may look although nobody is there
+                return bool(await watch.snapshot(45_000))
             except CannotDo:
-                await asyncio.sleep(0)
+                return False
+
+        await eventually(is_seen_by_the_office)
         assert not frame.done()
         assert heard == []
         scenery.size = 100

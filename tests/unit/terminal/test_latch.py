@@ -1,11 +1,12 @@
 """A lock that always closes again."""
 
 import asyncio
+import termios
 
 import pytest
 
 from shared.testing import eventually
-from terminal.latch import Latch, SwitchError
+from terminal.latch import LAST_TRIES, Latch, SwitchError
 from tests.unit.terminal.switch_double import SwitchDouble
 
 
@@ -108,4 +109,38 @@ async def test_a_relay_that_never_answers_does_not_keep_the_program() -> None:
     switch = SwitchDouble(broken=True)
     async with asyncio.timeout(5), a_latch(switch):
         pass
+    assert switch.closed
+
+
+async def test_a_driver_that_fails_once_while_it_closes_is_tried_again() -> None:
+    switch, troubles = SwitchDouble(), list[str]()
+    async with a_latch(switch, troubles) as latch:
+        await switch.comes_to(False)
+        await latch.open(0.01)
+        switch.faults = iter([ValueError("a frame cut short")])
+        await switch.comes_to(False, True, False)
+        assert troubles == ["The driver has failed: ValueError: a frame cut short", ""]
+        await latch.open(0.01)
+        await switch.comes_to(False, True, False, True, False)
+
+
+async def test_a_driver_that_fails_while_it_opens_is_one_error_and_is_closed() -> None:
+    switch = SwitchDouble()
+    async with a_latch(switch) as latch:
+        await switch.comes_to(False)
+        switch.faults = iter([termios.error(5, "Input/output error")])
+        with pytest.raises(SwitchError, match="Input/output error"):
+            await latch.open(3_600)
+        await switch.comes_to(False, False)
+
+
+@pytest.mark.parametrize("how_often", [1, LAST_TRIES - 1, 1_000])
+async def test_a_driver_that_fails_at_the_end_is_asked_to_close_all_the_same(how_often: int) -> None:
+    switch = SwitchDouble()
+    async with asyncio.timeout(5), a_latch(switch) as latch:
+        await switch.comes_to(False)
+        await latch.open(3_600)
+        switch.faults, tries = iter([ValueError("gone")] * how_often), switch.tries
+    assert switch.tries == tries + min(how_often + 1, LAST_TRIES)
+    assert switch.states[-1] is (how_often >= LAST_TRIES)
     assert switch.closed

@@ -11,7 +11,7 @@ from terminal.library import Change, Known, Library
 from terminal.sealing import CannotOpen, change_secret, open_vault
 
 SECRET, OTHER = b"s" * 64, b"o" * 64
-ADA = Known("1", "Ada·𠮷田", (b"feature-of-ada",), "一班")
+ADA = Known("1", "Ada-Lovelace·𠮷田", (b"feature-of-ada",), "一班")
 BOB = Known("2", "Bob", (b"feature-of-bob", b"older"))
 
 
@@ -41,7 +41,7 @@ def test_nothing_is_readable_on_the_disk_and_who_left_is_gone(tmp_path: Path) ->
     one.put(ADA)
     sizes = {path: path.stat().st_size for path in tmp_path.iterdir()}
     for path in sizes:
-        assert b"Ada" not in path.read_bytes()
+        assert b"Ada-Lovelace" not in path.read_bytes()
         assert b"feature" not in path.read_bytes()
     one.put(BOB)
     one.remove("2")
@@ -69,10 +69,26 @@ def test_a_wrong_secret_is_refused_in_clear_words(tmp_path: Path) -> None:
 
 def test_a_renewed_secret_opens_what_was_there(tmp_path: Path) -> None:
     library(tmp_path).put(ADA)
-    change_secret(tmp_path, SECRET, OTHER)
-    assert library(tmp_path, OTHER).people["1"] == ADA
-    with pytest.raises(CannotOpen):
+    for _ in range(2):  # the second start has the same words on its command line
         change_secret(tmp_path, SECRET, OTHER)
+        assert library(tmp_path, OTHER).people["1"] == ADA
+    with pytest.raises(CannotOpen):
+        library(tmp_path, SECRET)
+    with pytest.raises(CannotOpen, match="sealed with another secret"):
+        change_secret(tmp_path, SECRET, b"third")
+
+
+def test_damage_is_said_until_it_is_mended_and_those_who_were_known_stay(tmp_path: Path) -> None:
+    one = library(tmp_path)
+    one.put(ADA)
+    (tmp_path / "library").write_bytes(b"x" * 40)
+    for _ in range(2):
+        with pytest.raises(CannotOpen, match="library is damaged"):
+            one.apply(Change("2-a", came=(BOB,)))
+    assert one.people == {"1": ADA}
+    (tmp_path / "library").unlink()
+    one.apply(Change("2-a", came=(BOB,)))
+    assert library(tmp_path).people == {"2": BOB}
 
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 40, b"RCK\x01"])

@@ -71,4 +71,9 @@ async def test_the_lamp_follows_and_goes_out_at_the_end() -> None:
             return troubles == ["the relay does not answer", ""]
 
         await eventually(is_well)
-    assert (switch.states, switch.closed) == ([False, True, False, True, False], True)
+        switch.faults = iter([ValueError("a driver's fault")])
+        light.wish(FillLight.OFF)
+        await switch.comes_to(False, True, False, True, False)
+        light.wish(FillLight.ON)
+        await switch.comes_to(False, True, False, True, False, True)
+    assert (switch.states[5:], switch.closed) == ([True, False], True)

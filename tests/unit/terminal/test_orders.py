@@ -65,9 +65,10 @@ async def test_a_command_is_done_once_and_answered_again() -> None:
 
 
 async def test_a_command_that_comes_again_while_it_is_done_is_done_once() -> None:
-    go, done = asyncio.Event(), []
+    begun, go, done = asyncio.Event(), asyncio.Event(), []
 
     async def obey(command: Command) -> str:
+        begun.set()
         await go.wait()
         done.append(command.id)
         return "open"
@@ -75,9 +76,10 @@ async def test_a_command_that_comes_again_while_it_is_done_is_done_once() -> Non
     orders = Orders(obey)
     first = asyncio.create_task(orders.do(ordered(), NOW))
     second = asyncio.create_task(orders.do(ordered(), NOW))
-    await asyncio.sleep(0)
+    await begun.wait()
     first.cancel()  # the connection broke; the deed goes on
-    await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await first
     go.set()
     assert await second == (Answer(ok=True, detail="open"), False)
     assert done == ["1"]

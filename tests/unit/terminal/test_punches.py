@@ -16,6 +16,8 @@ from terminal import punches
 from terminal.events import Rubbish
 from terminal.punches import PunchStore, State, StoreFull
 from terminal.sealing import CannotOpen, open_vault
+from terminal.uptime import Uptime
+from tests.unit.terminal.full_disk import full_disk
 
 EIGHT = datetime(2026, 3, 2, 0, 0, 0, 123_456, tzinfo=UTC)
 
@@ -145,7 +147,7 @@ def test_held_punches_have_no_number_until_they_may_go(store: PunchStore) -> Non
     add(store, 2, num="b", held=True)
     add(store, 4)
     assert numbers(store) == [1]
-    assert store.release(["a"]) == 2
+    assert store.release(lambda stored: stored.num == "a") == 2
     assert [p["who"] for p in frame(store)["punches"]] == ["1", "a", "a"]
     assert store.counts() == {State.WAITING: 3, State.KEPT: 0, State.REFUSED: 0, State.HELD: 1}
 
@@ -209,6 +211,106 @@ def test_names_are_not_readable_and_another_key_is_refused(tmp_path: Path) -> No
 def test_a_damaged_store_is_named(tmp_path: Path) -> None:
     (tmp_path / "punches.db").write_bytes(b"no database" * 1_000)
     with pytest.raises(CannotOpen, match="is damaged"):
+        opened(tmp_path)
+
+
+class Booted(Uptime):
+    """A machine that says what it is told to."""
+
+    def __init__(self, boot: str = "b1") -> None:
+        self.boot, self.now_ms = boot, 0
+
+    def ms(self) -> int:
+        return self.now_ms
+
+
+BOOTED = datetime(2026, 3, 2, 7, tzinfo=UTC)
+STALE = datetime(2025, 12, 24, 17, tzinfo=UTC)
+"""what a machine without a battery believes when it boots"""
+
+
+def booted(folder: Path, uptime: Uptime) -> PunchStore:
+    return PunchStore(folder / "punches.db", open_vault(folder, b"s"), uptime=uptime)
+
+
+def times(store: PunchStore, now: datetime | None) -> list[tuple[int, str]]:
+    text = store.batch(now=now)
+    return [] if text is None else [(p["seq"], p["time"][:19]) for p in json.loads(text)["punches"]]
+
+
+def test_punches_of_a_clock_that_was_not_set_are_put_right_before_they_are_sent(tmp_path: Path) -> None:
+    uptime = Booted()
+    store = booted(tmp_path, uptime)
+    for minute in (1, 5):
+        uptime.now_ms = minute * 60_000
+        store.add("1", "Ada", STALE + timedelta(minutes=minute), 90)
+    uptime.now_ms = 6 * 60_000
+    store.add("2", "Bob", BOOTED + timedelta(minutes=6, seconds=-20), 90)  # by a clock that was right
+    right = [(1, "2026-03-02T07:01:00"), (2, "2026-03-02T07:05:00"), (3, "2026-03-02T07:05:40")]
+    uptime.now_ms = 10 * 60_000
+    assert times(store, BOOTED + timedelta(minutes=10)) == right
+    store.close()
+    again = booted(tmp_path, uptime)  # what was put right stays so
+    assert times(again, None) == right
+    again.close()
+
+
+def test_what_was_sent_keeps_its_time_whatever_the_server_says_next(tmp_path: Path) -> None:
+    uptime = Booted()
+    store = booted(tmp_path, uptime)
+    store.add("1", "Ada", STALE, 90)
+    was = [(1, "2025-12-24T17:00:00")]
+    assert times(store, None) == was  # this server told no time
+    assert times(store, BOOTED) == was
+    answer(store, refused=[{"seq": 1, "error": "bad_time"}])
+    store.try_again()
+    assert times(store, None) == was
+    store.add("2", "Bob", STALE, 90)
+    assert times(store, BOOTED) == [*was, (2, "2026-03-02T07:00:00")]
+    assert times(store, BOOTED + timedelta(hours=5)) == [*was, (2, "2026-03-02T07:00:00")]
+    store.close()
+
+
+@pytest.mark.parametrize("boot", ["b2", ""])
+def test_of_another_boot_nobody_knows_how_long_ago_it_was(tmp_path: Path, boot: str) -> None:
+    store = booted(tmp_path, Booted("b1" if boot else ""))
+    store.add("1", "Ada", STALE, 90)
+    store.close()
+    after = booted(tmp_path, Booted(boot))
+    assert times(after, BOOTED) == [(1, "2025-12-24T17:00:00")]
+    after.close()
+
+
+def test_this_machine_has_a_boot_and_its_uptime_goes_on() -> None:
+    one, two = Uptime(), Uptime()
+    assert one.boot == two.boot != ""
+    assert 0 < one.ms() <= two.ms()
+
+
+def test_a_full_disk_is_one_error_and_changes_nothing(store: PunchStore, tmp_path: Path) -> None:
+    add(store, 1, 2)
+    add(store, 3, held=True)
+    answer(store, refused=[{"seq": 2, "error": "unknown"}])
+    before = list(store.rows())
+    with full_disk(tmp_path):
+        for write in (
+            lambda: store.add("2", "Bob", EIGHT, 90),
+            lambda: answer(store, kept=[[1, 1]]),
+            lambda: store.note("mode", "offline"),
+            lambda: store.release(lambda stored: True),
+            store.try_again,
+        ):
+            with pytest.raises(StoreFull):
+                write()
+        assert numbers(store) == [1]
+        assert list(store.rows()) == before
+    assert answer(store, kept=[[1, 1]]) == 1
+    assert store.add("2", "Bob", EIGHT, 90).new
+
+
+def test_a_store_that_cannot_be_written_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / "punches.db-wal").mkdir()
+    with pytest.raises(CannotOpen, match="cannot be used"):
         opened(tmp_path)
 
 

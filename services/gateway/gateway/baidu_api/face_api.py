@@ -16,6 +16,7 @@ from gateway.baidu_api.reading import Fields
 from gateway.baidu_api.searching import Searching
 from gateway.baidu_api.vision import LooksOnce, Vision
 from gateway.clockin import Indexes
+from gateway.decoding import Decoding
 from gateway.settings import GatewaySettings
 from shared.bus import Bus
 from shared.contracts.library import App, KeyRevoked
@@ -41,10 +42,11 @@ class FaceApi:
         frames: LooksOnce,
         indexes: Indexes,
         downloads: Downloads | None = None,
+        decoding: Decoding | None = None,
     ) -> Self:
         """Wire the parts; nothing runs yet."""
         loose = LooseFaces(bus)
-        pictures = Pictures(loose, downloads or Downloads(settings.picture_hosts))
+        pictures = Pictures(loose, downloads or Downloads(settings.picture_hosts), decoding or Decoding())
         vision = Vision(frames, pictures, loose)
         detecting, searching = Detecting(vision), Searching(vision)
         enrolling, managing = Enrolling(bus, vision, indexes), Managing(bus, indexes, ZoneInfo(settings.timezone))

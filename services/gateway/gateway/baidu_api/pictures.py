@@ -1,6 +1,5 @@
 """A picture as it was sent, made ready to be looked at: small enough for the bus, and with its token."""
 
-import asyncio
 import base64
 import binascii
 import re
@@ -11,6 +10,7 @@ from gateway.baidu_api.downloads import Downloads
 from gateway.baidu_api.loose_faces import LooseFaces
 from gateway.baidu_api.parameters import Image, ImageType
 from gateway.baidu_api.refusals import refused
+from gateway.decoding import Decoding
 from shared.codes import FaceCode
 from shared.contracts.library import App
 from shared.contracts.recognition import Box
@@ -42,18 +42,18 @@ class Picture:
 class Pictures:
     """Opens them. What takes time is done in threads."""
 
-    def __init__(self, loose: LooseFaces, downloads: Downloads) -> None:
-        self._loose, self._downloads = loose, downloads
+    def __init__(self, loose: LooseFaces, downloads: Downloads, decoding: Decoding) -> None:
+        self._loose, self._downloads, self._decoding = loose, downloads, decoding
 
     async def open(self, app: App, image: Image) -> Picture:
         """Raises 222013, 222203, 222204, 222209, 222304, 222309."""
         if image.type is ImageType.FACE_TOKEN:
             return await self._known(app, image.content)
         if image.type is ImageType.URL:
-            return await _ready(app, await self._downloads.get(image.content))
+            return await self._ready(app, await self._downloads.get(image.content))
         if len(image.content) <= QUICK:
-            return await _ready(app, decoded(image.content))
-        return await _ready(app, await asyncio.to_thread(decoded, image.content))
+            return await self._ready(app, decoded(image.content))
+        return await self._ready(app, await self._decoding.run(decoded, image.content))
 
     async def _known(self, app: App, token: str) -> Picture:
         if not _TOKEN.fullmatch(token):
@@ -62,11 +62,10 @@ class Pictures:
         left, top, width, height = face.box
         return Picture(face.jpeg, token, at=Box(left=left, top=top, width=width, height=height))
 
-
-async def _ready(app: App, data: bytes) -> Picture:
-    if len(data) <= QUICK and fits(info := inspect(data), len(data)):
-        return _named(app, data, data, info)
-    return await asyncio.to_thread(_made_ready, app, data)
+    async def _ready(self, app: App, data: bytes) -> Picture:
+        if len(data) <= QUICK and fits(info := inspect(data), len(data)):
+            return _named(app, data, data, info)
+        return await self._decoding.run(_made_ready, app, data)
 
 
 def _made_ready(app: App, data: bytes) -> Picture:

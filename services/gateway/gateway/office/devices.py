@@ -1,7 +1,8 @@
 """Terminals: those that ask to be let in, those that may connect; and the link for a hall's screen."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from fastapi import APIRouter, Depends
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from gateway.policies import WALL_TICKET, PostedForm, office_session
 from gateway.sessions import Flash
 from gateway.site import Site, TheSite
 from gateway.words import Words
+from shared.contracts.device_log import deed_of
 from shared.contracts.devices import (
     AddDevice,
     AuthoriseDevice,
@@ -25,11 +27,24 @@ from shared.contracts.devices import (
     ListDevices,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
+from shared.contracts.hubs import Presence
 from shared.contracts.people import FindStudents
-from shared.contracts.terminals import MAX_SNAPSHOT, OpenDoor, Order, OrderOutcome, TakeSnapshot, TerminalOrder
+from shared.contracts.terminals import (
+    MAX_SNAPSHOT,
+    OpenDoor,
+    Order,
+    OrderOutcome,
+    ReloadConfig,
+    Restart,
+    ShowMessage,
+    TakeSnapshot,
+    TerminalOrder,
+    UpdateFaces,
+)
 from shared.errors import Conflict, Gone, InvalidInput, Unavailable
 from shared.security import make_ticket
 from shared.vision.picture import Bounds, PictureError, inspect
@@ -40,6 +55,7 @@ ROWS = 100
 LOG = 50
 TEXT = 64
 REASON = 128
+MESSAGE = 128
 SNAPSHOT = Bounds(max_bytes=MAX_SNAPSHOT, max_pixels=4_000_000)
 """what a browser is given of a picture that a terminal took"""
 WALL_S = 90 * 86_400
@@ -52,12 +68,19 @@ def device_pages() -> APIRouter:
     router.add_api_route("", devices, methods=["GET"])
     router.add_api_route("", add, methods=["POST"])
     router.add_api_route("/wall", wall_link, methods=["POST"])
+    router.add_api_route("/pending/remove", remove_pending_page, methods=["GET"])
+    router.add_api_route("/pending/remove", remove_pending, methods=["POST"])
     router.add_api_route("/{device_id}", device_page, methods=["GET"])
     router.add_api_route("/{device_id}", edit, methods=["POST"])
     router.add_api_route("/{device_id}/authorise", authorise, methods=["POST"])
     router.add_api_route("/{device_id}/suspend", suspend, methods=["POST"])
     router.add_api_route("/{device_id}/open", open_door, methods=["POST"])
     router.add_api_route("/{device_id}/snapshot", take_snapshot, methods=["POST"])
+    router.add_api_route("/{device_id}/message", show_message, methods=["POST"])
+    router.add_api_route("/{device_id}/faces", update_faces, methods=["POST"])
+    router.add_api_route("/{device_id}/reload", reload_config, methods=["POST"])
+    router.add_api_route("/{device_id}/restart", restart_page, methods=["GET"])
+    router.add_api_route("/{device_id}/restart", restart, methods=["POST"])
     router.add_api_route("/{device_id}/secret", renew_secret, methods=["POST"])
     router.add_api_route("/{device_id}/remove", remove_page, methods=["GET"])
     router.add_api_route("/{device_id}/remove", remove, methods=["POST"])
@@ -88,8 +111,25 @@ async def _list(
     if page > pager.pages:
         return site.redirect(LIST + pager.link(pager.pages))
     return site.form_page(
-        request, "devices.html", status, found=found, asked=asked, pager=pager, typed=shown, problem=problem, wall=wall
+        request,
+        "devices.html",
+        status,
+        found=found,
+        online=await _online(site, found.devices),
+        asked=asked,
+        pager=pager,
+        typed=shown,
+        problem=problem,
+        wall=wall,
     )
+
+
+async def _online(site: Site, devices: Iterable[Device]) -> Mapping[int, Presence] | None:
+    """Those that are connected, by id; None if nobody can say. Only whom the office let in can be."""
+    try:
+        return await site.gateway.terminals.connected([device.device_id for device in devices if device.authorised])
+    except Unavailable:
+        return None
 
 
 async def add(request: Request, site: TheSite, form: PostedForm) -> Response:
@@ -105,6 +145,18 @@ async def add(request: Request, site: TheSite, form: PostedForm) -> Response:
     except (Conflict, InvalidInput) as error:
         return await _list(request, site, status=400, typed=form, problem=words.of(error))
     return await _let_in(request, site, issued)
+
+
+async def remove_pending_page(request: Request, site: TheSite) -> Response:
+    """Asks whether it is meant."""
+    waiting = (await site.gateway.bus.ask(ListDevices(limit=1))).pending
+    return _ask(request, site, "remove_pending", LIST, count=waiting)
+
+
+async def remove_pending(request: Request, site: TheSite, form: PostedForm) -> Response:
+    """Forget all terminals that wait."""
+    gone = await site.gateway.bus.ask(RemovePending(by=BY))
+    return site.redirect(LIST, Flash(site.words(request)("devices.removed_pending", count=gone.count)))
 
 
 async def wall_link(request: Request, site: TheSite, form: PostedForm) -> Response:
@@ -144,14 +196,23 @@ async def _one(
         "device.html",
         status,
         device=device,
+        online=await _online(site, [device]),
         typed=typed or _as_typed(device),
         known=students.classes,
         log=log.entries,
+        deed=partial(_deed, site.words(request)),
         problem=problem,
         order_problem=order_problem,
         snapshot=snapshot,
         secret=secret,
     )
+
+
+def _deed(words: Words, action: str) -> str:
+    """A line of the log in the reader's language; what we have no word for stands as it is."""
+    deed, done = deed_of(action)
+    said = words.get(f"devices.done_{deed.replace(' ', '_')}", deed)
+    return said if done else f"{said} · {words('devices.not_done')}"
 
 
 def _as_typed(device: Device) -> dict[str, str]:
@@ -200,8 +261,8 @@ def _edited(device_id: int, form: Mapping[str, str]) -> EditDevice:
 
 
 async def authorise(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
-    """Let it in. The secret, if it gets one, is shown this once."""
-    proof = Proof.SERIAL if form.get("serial_only") else Proof.SECRET
+    """Let it in, by the proof that was chosen, else by its own. The secret, if it gets one, is shown this once."""
+    proof = Proof(form["proof"]) if form.get("proof") in tuple(Proof) else None
     issued = await site.gateway.bus.ask(AuthoriseDevice(device_id=device_id, proof=proof, by=BY))
     return await _let_in(request, site, issued)
 
@@ -227,12 +288,48 @@ async def suspend(request: Request, site: TheSite, device_id: int, form: PostedF
 
 async def open_door(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
     """Open its door now; says what the terminal answered."""
+    return await _tell(request, site, device_id, OpenDoor(reason=form.get("reason", "").strip()[:REASON]))
+
+
+async def show_message(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """Words for its display."""
+    words = form.get("message", "").strip()[:MESSAGE]
+    if not words:
+        problem = site.words(request)("devices.message_empty")
+        return await _one(request, site, await _device(site, device_id), 400, order_problem=problem)
+    return await _tell(request, site, device_id, ShowMessage(zh=words, en=words))
+
+
+async def update_faces(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall fetch the changes of the face library."""
+    return await _tell(request, site, device_id, UpdateFaces())
+
+
+async def reload_config(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall take its configuration over again."""
+    return await _tell(request, site, device_id, ReloadConfig())
+
+
+async def restart_page(request: Request, site: TheSite, device_id: int) -> Response:
+    """Asks whether it is meant."""
+    device = await _device(site, device_id)
+    return _ask(request, site, "restart", f"{LIST}/{device_id}", name=device.name)
+
+
+async def restart(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
+    """It shall start anew."""
+    return await _tell(request, site, device_id, Restart())
+
+
+async def _tell(request: Request, site: Site, device_id: int, wish: Order) -> Response:
+    """Tell it to do something; says what it answered."""
     device, words = await _device(site, device_id), site.words(request)
     try:
-        await _order(site, words, device_id, OpenDoor(reason=form.get("reason", "").strip()[:REASON]))
+        outcome = await _order(site, words, device_id, wish)
     except _NotDone as error:
         return await _one(request, site, device, 409, order_problem=str(error))
-    return site.redirect(f"{LIST}/{device_id}", Flash(words("devices.opened", name=device.name)))
+    did = words("devices.obeyed", name=device.name, what=words(f"devices.done_{wish.action}"))
+    return site.redirect(f"{LIST}/{device_id}", Flash(f"{did} {outcome.detail}".rstrip()))
 
 
 async def take_snapshot(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:
@@ -266,7 +363,21 @@ async def _order(site: Site, words: Words, device_id: int, wish: Order) -> Order
 async def remove_page(request: Request, site: TheSite, device_id: int) -> Response:
     """Asks whether it is meant."""
     device = await _device(site, device_id)
-    return site.form_page(request, "device_remove.html", device=device)
+    return _ask(request, site, "remove", LIST, name=device.name, sn=device.sn)
+
+
+def _ask(request: Request, site: Site, what: str, back: str, **values: object) -> Response:
+    """A page that asks before it is done: its form is posted to its own address."""
+    words = site.words(request)
+    return site.form_page(
+        request,
+        "confirm.html",
+        title=words(f"devices.{what}"),
+        ask=words(f"devices.{what}_ask", **values),
+        what=words(f"devices.{what}_what"),
+        yes=words(f"devices.{what}_yes"),
+        back=back,
+    )
 
 
 async def remove(request: Request, site: TheSite, device_id: int, form: PostedForm) -> Response:

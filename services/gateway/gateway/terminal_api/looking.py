@@ -1,12 +1,12 @@
 """`faceDetect`, `faceAge`, `faceGender`, `faceFeature`: what a picture shows; and `faceRecognize`, which needs none."""
 
-import asyncio
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from gateway.decoding import Decoding
 from gateway.terminal_api import parameters
 from gateway.terminal_api.callers import Callers
 from gateway.terminal_api.reading import Sent
@@ -87,8 +87,8 @@ def open_picture(data: bytes) -> Picture:
 class Looking:
     """Five calls."""
 
-    def __init__(self, callers: Callers, frames: LooksOnce, room: Room) -> None:
-        self._callers, self._frames, self._room = callers, frames, room
+    def __init__(self, callers: Callers, frames: LooksOnce, room: Room, decoding: Decoding) -> None:
+        self._callers, self._frames, self._room, self._decoding = callers, frames, room, decoding
 
     async def detect(self, sent: Sent) -> dict[str, Any]:
         """All faces, largest first. Raises 9006 if there is none."""
@@ -138,7 +138,7 @@ class Looking:
     ) -> tuple[Picture, tuple[FaceResult, ...]]:
         """At least one face."""
         with self._room.place():
-            picture = await asyncio.to_thread(open_picture, data)
+            picture = await self._decoding.run(open_picture, data)
             question = Question(ask=ask, at=picture.inside(at) if at else None)
             result = await self._frames.once(
                 picture.jpeg, place=device.punches_at, want=Want.ANSWER, max_faces=max_faces, question=question

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from gateway.decoding import Decoding
 from gateway.policies import open_to_all, shows_a_token
 from gateway.settings import GatewaySettings
 from gateway.terminal_api import parameters
@@ -35,6 +36,8 @@ class Host(Protocol):
     def bus(self) -> Bus: ...
     @property
     def frames(self) -> LooksOnce: ...
+    @property
+    def decoding(self) -> Decoding: ...
     @property
     def recognition(self) -> Enrols: ...
     @property
@@ -86,7 +89,8 @@ def terminal_api(gateway: Host) -> APIRouter:
         settings.terminal_gender,
     )
     router = APIRouter(prefix=PREFIX)
-    for call in calls(callers, Looking(callers, gateway.frames, room), faces, Feedback(gateway.bus, callers)):
+    looking = Looking(callers, gateway.frames, room, gateway.decoding)
+    for call in calls(callers, looking, faces, Feedback(gateway.bus, callers)):
         policy = open_to_all if call.flag == "token" else shows_a_token
         router.add_api_route(call.path, _answering(call), methods=["POST"], dependencies=[Depends(policy)])
 

@@ -13,6 +13,7 @@ from registry.rules import LARGEST_ROW_ID, is_row_id, tidy
 from registry.store.events import announce, audit, enter
 from registry.tables import Audit, DeviceRow
 from shared.contracts.base import Done, now
+from shared.contracts.device_log import action_of
 from shared.contracts.devices import (
     MAX_PENDING,
     AddDevice,
@@ -35,9 +36,11 @@ from shared.contracts.devices import (
     IssuedSecrets,
     ListDevices,
     LogEntry,
+    PendingRemoved,
     Proof,
     RemoveDevice,
     RemoveDevices,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -47,7 +50,6 @@ from shared.contracts.hubs import (
     DevicesMark,
     DevicesSeen,
     FindHubDevices,
-    HubDevice,
     HubDevices,
     ListHubDevices,
 )
@@ -65,7 +67,7 @@ ASKS_AGAIN = timedelta(hours=12)
 """how often its asking again is written down"""
 SECRET_BYTES = 32
 MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
-CHANGES = (*(f"device {change}" for change in DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
+CHANGES = (*map(action_of, DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
 """actions in the audit after which a hub's copy is old"""
 
 
@@ -101,6 +103,15 @@ async def remove_many(session: AsyncSession, asked: RemoveDevices) -> Done:
     await session.execute(delete(DeviceRow).where(DeviceRow.id.in_([i for i in asked.ids if is_row_id(i)])))
     await _tell_many(session, f"removed {len(asked.ids)} devices", asked.by)
     return Done()
+
+
+async def remove_pending(session: AsyncSession, asked: RemovePending) -> PendingRemoved:
+    """In one statement: whom the office lets in meanwhile stays. One entry in the log for all, and one event."""
+    waited = delete(DeviceRow).where(DeviceRow.state == DeviceState.PENDING)
+    count: int = (await (await session.connection()).execute(waited)).rowcount
+    if count:
+        await _tell_many(session, f"removed {count} devices that waited", asked.by)
+    return PendingRemoved(count=count)
 
 
 async def configure_many(session: AsyncSession, asked: ConfigureDevices) -> Done:
@@ -197,7 +208,7 @@ def _refuse(row: DeviceRow, name: str) -> None:
 
 
 async def _tell(session: AsyncSession, device_id: int, change: DeviceChange, by: str) -> None:
-    await audit(session, by, f"device {change}", _subject(device_id))
+    await audit(session, by, action_of(change), _subject(device_id))
     await announce(session, DeviceChanged(device_id=device_id, change=change, by=by))
 
 
@@ -211,7 +222,8 @@ def _subject(device_id: int) -> str:
 async def authorise(session: AsyncSession, vault: Vault, asked: AuthoriseDevice) -> IssuedSecret:
     """Raises NotFound."""
     row = await _row(session, asked.device_id)
-    return await _let_in(session, vault, row, asked.proof, DeviceChange.AUTHORISED, asked.by)
+    proof = asked.proof or Proof(row.proof)
+    return await _let_in(session, vault, row, proof, DeviceChange.AUTHORISED, asked.by)
 
 
 async def _let_in(
@@ -357,6 +369,7 @@ def as_device(row: DeviceRow) -> Device:
 
 # ---- for the hubs
 
+# The fields of HubDevice, in their order.
 _COLUMNS = (
     DeviceRow.id,
     DeviceRow.name,
@@ -388,24 +401,11 @@ async def found_for_hub(session: AsyncSession, vault: Vault, asked: FindHubDevic
 async def _for_hub(session: AsyncSession, vault: Vault, wanted: ColumnElement[bool], limit: int = 2) -> HubDevices:
     # Columns, not objects: each hub reads every terminal when it starts.
     rows = await session.execute(select(*_COLUMNS).where(wanted).order_by(DeviceRow.id).limit(limit))
-    return HubDevices.of(_as_hub_device(vault, row) for row in rows)
+    return HubDevices.of_rows([(*plain, _opened(vault, plain[0], sealed)) for *plain, sealed in rows])
 
 
-def _as_hub_device(vault: Vault, row: Any) -> HubDevice:
-    return HubDevice(
-        row.id,
-        row.name,
-        row.sn,
-        row.state,
-        row.proof,
-        row.tokens,
-        row.place,
-        row.classes,
-        row.config,
-        row.config_revision,
-        row.created_at,
-        b"" if row.secret is None else vault.open(row.secret, _bound(row.id)),
-    )
+def _opened(vault: Vault, device_id: int, sealed: bytes | None) -> bytes:
+    return b"" if sealed is None else vault.open(sealed, _bound(device_id))
 
 
 async def mark(session: AsyncSession) -> DevicesMark:
@@ -445,7 +445,7 @@ async def deeds_done(session: AsyncSession, asked: DeedsDone) -> Done:
         {
             "at": deed.at,
             "by": deed.by,
-            "action": f"device {deed.action}{'' if deed.done else ' failed'}",
+            "action": action_of(deed.action, done=deed.done),
             "what": _subject(deed.device_id),
             "detail": deed.detail,
         }

@@ -9,6 +9,7 @@ from registry.tables import Audit, PunchNumbers
 from shared import ranges
 from shared.contracts.attendance import PunchReport, ReportPunches, ReportState
 from shared.contracts.base import now
+from shared.contracts.device_log import Trouble, action_of
 from shared.contracts.devices import Device, GetDevice
 from shared.contracts.offline import (
     MAX_RANGES,
@@ -89,12 +90,14 @@ async def _settle(session: AsyncSession, asked: KeepPunches, device: Device, deb
 async def _write_down(session: AsyncSession, asked: KeepPunches, refused: list[RefusedPunch], before: Ranges) -> None:
     """Into the terminal's log, the first time: the office may know better who was meant, or ask people."""
     who = {punch.seq: punch for punch in asked.punches}
-    lines = [("device punch refused", _words(who[r.seq], r.error)) for r in refused]
+    lines = [(Trouble.PUNCH_REFUSED, _words(who[r.seq], r.error)) for r in refused]
     if gone := [f"{first}-{last}" for first, last in asked.gone if not _within(first, last, before)]:
-        lines.append(("device punches lost", f"{asked.epoch}: {', '.join(gone)}"[:256]))
+        lines.append((Trouble.PUNCHES_LOST, f"{asked.epoch}: {', '.join(gone)}"[:256]))
     if lines:
         common = {"at": now(), "by": "terminal", "what": f"device {asked.device_id}"}
-        await session.execute(insert(Audit), [common | {"action": a, "detail": detail} for a, detail in lines])
+        await session.execute(
+            insert(Audit), [common | {"action": action_of(what), "detail": detail} for what, detail in lines]
+        )
 
 
 def _within(first: int, last: int, known: Ranges) -> bool:

@@ -1,13 +1,15 @@
 """A gateway in memory, for the pages: real settings and health, scripted recognition, a feed by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from gateway.baidu_api.face_api import FaceApi
 from gateway.clockin import NOBODY, Answer, Enrolled, StudentForm
+from gateway.decoding import Decoding
 from gateway.settings import GatewaySettings
+from shared.contracts.hubs import Presence
 from shared.contracts.terminals import OrderOutcome, TerminalOrder
 from shared.health import Health
 from tests.unit.gateway.baidu.vision_double import IndexesDouble, VisionDouble
@@ -53,6 +55,14 @@ class TerminalsDouble:
     def __init__(self) -> None:
         self.answer: OrderOutcome | Exception = OrderOutcome(ok=True)
         self.ordered: list[TerminalOrder] = []
+        self.online: dict[int, Presence] | Exception = {}
+        self.looked_up: list[int] = []
+
+    async def connected(self, device_ids: Collection[int]) -> dict[int, Presence]:
+        self.looked_up.extend(device_ids)
+        if isinstance(self.online, Exception):
+            raise self.online
+        return {key: presence for key, presence in self.online.items() if key in device_ids}
 
     async def order(self, asked: TerminalOrder) -> OrderOutcome:
         self.ordered.append(asked)
@@ -101,7 +111,7 @@ class GatewayDouble:
         self.recognition = RecognitionDouble(self.registry)
         self.terminals = TerminalsDouble()
         self.feed = FeedDouble()
-        self.frames, self.indexes = VisionDouble(), IndexesDouble()
+        self.frames, self.indexes, self.decoding = VisionDouble(), IndexesDouble(), Decoding()
         self.face_api = FaceApi.build(
             self.settings,
             self.bus,  # type: ignore[arg-type]

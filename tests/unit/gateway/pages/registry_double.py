@@ -22,8 +22,10 @@ from shared.contracts.devices import (
     IssuedSecret,
     ListDevices,
     LogEntry,
+    PendingRemoved,
     Proof,
     RemoveDevice,
+    RemovePending,
     RenewSecret,
     SuspendDevice,
 )
@@ -75,11 +77,14 @@ class RegistryDouble:
             GetDevice: lambda c: self._device(c.device_id),
             GetDeviceLog: self._device_log,
             EditDevice: self._edit_device,
-            AuthoriseDevice: lambda c: self._let_in(self._device(c.device_id), c.proof),
+            AuthoriseDevice: lambda c: self._let_in(
+                self._device(c.device_id), c.proof or self._device(c.device_id).proof
+            ),
             RenewSecret: lambda c: self._let_in(self._device(c.device_id), Proof.SECRET),
             SuspendDevice: lambda c: self._change(c.device_id, state=DeviceState.SUSPENDED),
             AddDevice: self._add_device,
             RemoveDevice: self._remove_device,
+            RemovePending: lambda _: self._remove_pending(),
         }
 
     async def ask(self, command: Any, timeout: float | None = None) -> Any:
@@ -183,7 +188,14 @@ class RegistryDouble:
     def add_waiting_device(self, name: str, sn: str) -> Device:
         """A terminal that announced itself."""
         number = len(self.devices) + 1
-        device = Device(device_id=number, name=name, sn=sn, state=DeviceState.PENDING, created_at=datetime.now(UTC))
+        device = Device(
+            device_id=number,
+            name=name,
+            sn=sn,
+            state=DeviceState.PENDING,
+            proof=Proof.SECRET,
+            created_at=datetime.now(UTC),
+        )
         self.devices[number] = device
         return device
 
@@ -218,6 +230,12 @@ class RegistryDouble:
         if self.devices.pop(command.device_id, None) is None:
             raise NotFound("没有这台设备", "no such device")
         return Done()
+
+    def _remove_pending(self) -> PendingRemoved:
+        waiting = [key for key, device in self.devices.items() if device.state is DeviceState.PENDING]
+        for key in waiting:
+            del self.devices[key]
+        return PendingRemoved(count=len(waiting))
 
 
 def _matches(who: Person | PunchRow, text: str, class_name: str) -> bool:

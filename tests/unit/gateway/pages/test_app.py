@@ -69,7 +69,7 @@ def test_every_office_post_checks_its_form(app: FastAPI) -> None:
     posts = [
         r for r in routes_of(app) if "POST" in (getattr(r, "methods", None) or ()) and r.path.startswith("/office")
     ]
-    assert len(posts) == 15
+    assert len(posts) == 20
     for route in posts:
         assert posted_form in calls_of(route.dependant), route.path
 

@@ -9,9 +9,19 @@ import httpx
 import pytest
 from PIL import Image
 
-from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof
+from shared.contracts.devices import AddDevice, DeviceState, LogEntry, Proof, SuspendDevice
+from shared.contracts.hubs import Presence
 from shared.contracts.people import Gender, Person
-from shared.contracts.terminals import OpenDoor, OrderOutcome, TakeSnapshot
+from shared.contracts.terminals import (
+    OpenDoor,
+    Order,
+    OrderOutcome,
+    ReloadConfig,
+    Restart,
+    ShowMessage,
+    TakeSnapshot,
+    UpdateFaces,
+)
 from shared.errors import Gone, RollcallError, Unavailable
 from shared.security import ticket_holds
 from tests.unit.gateway.pages.conftest import ENGLISH, post_form
@@ -211,6 +221,41 @@ async def test_a_waiting_device_is_let_in_suspended_and_let_in_again(
     assert 'value="5ec2e7"' in (await post_form(office, "/office/devices/1", "/office/devices/1/secret")).text
 
 
+async def test_all_that_wait_are_removed_after_one_question(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SECRET, by="t"))
+    to = "/office/devices/pending/remove"
+    assert to not in (await office.get("/office/devices")).text
+    for number in (2, 3):
+        gateway.registry.add_waiting_device(f"门{number}", f"RC-{number}")
+    assert to in (await office.get("/office/devices")).text
+    assert "确定移除全部 2 台等待授权的终端吗？" in (await office.get(to)).text
+    assert (await office.post(to)).status_code == 403
+    assert len(gateway.registry.devices) == 3
+    assert (await post_form(office, to, to)).headers["location"] == "/office/devices"
+    assert list(gateway.registry.devices) == [1]
+    assert "已移除 2 台等待授权的终端" in (await office.get("/office/devices")).text
+
+
+@pytest.mark.parametrize(
+    ("page", "fields", "proof"),
+    [
+        ("/office/devices", {}, Proof.SERIAL),
+        ("/office/devices/1", {"proof": "serial"}, Proof.SERIAL),
+        ("/office/devices/1", {"proof": "secret"}, Proof.SECRET),
+    ],
+    ids=["the list", "the page as it opens", "the page, told otherwise"],
+)
+async def test_a_suspended_device_comes_back_by_its_own_proof(
+    office: httpx.AsyncClient, gateway: GatewayDouble, page: str, fields: dict[str, str], proof: Proof
+) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SERIAL, by="t"))
+    await gateway.registry.ask(SuspendDevice(device_id=1, by="t"))
+    assert 'value="serial" selected' in (await office.get("/office/devices/1")).text
+    answer = await post_form(office, page, "/office/devices/1/authorise", **fields)
+    assert gateway.registry.devices[1].proof is proof
+    assert answer.status_code == (303 if proof is Proof.SERIAL else 200)
+
+
 async def test_what_a_device_shall_do(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
     gateway.registry.add_waiting_device("西门", "RC-9")
     wish = {"name": "南门", "place": "一号楼", "classes": "三年二班\n\n 三年三班 ", "tokens": "timed"}
@@ -248,6 +293,34 @@ async def test_many_devices_have_pages(office: httpx.AsyncClient, gateway: Gatew
     assert "门100" in (await office.get("/office/devices?page=2")).text
 
 
+async def test_who_is_online_now_shows_on_both_pages(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    """A terminal that came three days ago and stays is online, however long ago it was seen coming."""
+    gateway.registry.add_waiting_device("西门", "RC-9")
+    since = datetime(2026, 3, 1, 23, 30, tzinfo=ZONE)
+    for number in (2, 3):
+        await gateway.registry.ask(AddDevice(name=f"门{number}", sn=f"RC-{number}", proof=Proof.SECRET, by="t"))
+        gateway.registry.devices[number] = gateway.registry.devices[number].model_copy(update={"seen_at": NOON})
+    gateway.terminals.online = {2: Presence(hub="hub-a", session="s", since=since)}
+    page = (await office.get("/office/devices")).text
+    assert gateway.terminals.looked_up == [2, 3]
+    assert (page.count(">在线</span>"), page.count(">离线</span>")) == (1, 2)
+    for words in ("自 2026-03-01 23:30", "最近在线 2026-03-02 12:00", "从未在线"):
+        assert page.count(words) == 1, words
+    assert "自 2026-03-01 23:30" in (await office.get("/office/devices/2")).text
+    assert "最近在线 2026-03-02 12:00" in (await office.get("/office/devices/3")).text
+
+
+async def test_the_pages_show_though_nobody_knows_who_is_online(
+    office: httpx.AsyncClient, gateway: GatewayDouble
+) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="RC-1", proof=Proof.SECRET, by="t"))
+    gateway.terminals.online = Unavailable(en="no broker")
+    for page in ("/office/devices", "/office/devices/1"):
+        answer = await office.get(page)
+        assert answer.status_code == 200
+        assert "连接情况不明" in answer.text
+
+
 async def test_a_link_for_the_halls_screen(office: httpx.AsyncClient) -> None:
     page = await post_form(office, "/office/devices", "/office/devices/wall")
     link = page.text.partition('value="http://localhost/live?ticket=')[2].partition('"')[0]
@@ -270,35 +343,46 @@ async def test_markup_in_the_registry_is_only_text(office: httpx.AsyncClient, ga
         assert "{{7*191}}" in text or page == "punches"
 
 
-async def test_the_office_opens_a_door(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
-    device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
-    page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/open", reason="访客")
-    assert (answer.status_code, answer.headers["location"]) == (303, page)
-    assert "门已打开" in (await office.get(page)).text
-    [asked] = gateway.terminals.ordered
-    assert (asked.device_id, asked.order, asked.by) == (device.device_id, OpenDoor(reason="访客"), "office")
-
-
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("order", "fields", "wish", "words"),
     [
-        (Gone("终端不在线", "offline"), "终端不在线"),
-        (Unavailable("终端没有回答", "no answer"), "终端没有回答"),
-        (OrderOutcome(ok=False, error="failed", detail="relay is stuck"), "relay is stuck"),
-        (OrderOutcome(ok=False, error="unsupported"), "unsupported"),
+        ("open", {"reason": " 访客 "}, OpenDoor(reason="访客"), "开门"),
+        ("message", {"message": "放学了"}, ShowMessage(zh="放学了", en="放学了"), "显示消息"),
+        ("faces", {}, UpdateFaces(), "更新人脸"),
+        ("reload", {}, ReloadConfig(), "重新加载配置"),
+        ("restart", {}, Restart(), "重启"),
     ],
 )
-async def test_a_door_that_did_not_open_is_said(
-    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+async def test_the_office_tells_a_terminal_what_to_do(
+    office: httpx.AsyncClient, gateway: GatewayDouble, order: str, fields: dict[str, str], wish: Order, words: str
 ) -> None:
     device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
-    gateway.terminals.answer = outcome
+    gateway.terminals.answer = OrderOutcome(ok=True, detail="3 <b>things</b>")
     page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/open")
-    assert answer.status_code == 409
-    assert words in answer.text
-    assert "门已打开" not in answer.text
+    assert f"{page}/{order}" in (await office.get(page)).text
+    assert (await office.post(f"{page}/{order}", data=fields)).status_code == 403
+    answer = await post_form(office, page, f"{page}/{order}", **fields)
+    assert (answer.status_code, answer.headers["location"]) == (303, page)
+    assert f"东门：{words}，终端已执行。 3 &lt;b&gt;things" in (await office.get(page)).text
+    [asked] = gateway.terminals.ordered
+    assert (asked.device_id, asked.order, asked.by) == (device.device_id, wish, "office")
+
+
+async def test_a_restart_is_asked_for_twice(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))
+    page = "/office/devices/1"
+    assert f'action="{page}/restart"' not in (await office.get(page)).text
+    question = (await office.get(f"{page}/restart")).text
+    assert "确定重启 东门 吗？" in question and f'action="{page}/restart"' in question
+    assert gateway.terminals.ordered == []
+
+
+async def test_a_message_has_words(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))
+    answer = await post_form(office, "/office/devices/1", "/office/devices/1/message", message=" ")
+    assert answer.status_code == 400
+    assert "请填写消息内容" in answer.text
+    assert gateway.terminals.ordered == []
 
 
 def a_jpeg(side: int = 64) -> bytes:
@@ -319,25 +403,34 @@ async def test_the_office_looks_through_a_terminals_camera(office: httpx.AsyncCl
     assert [asked.order for asked in gateway.terminals.ordered] == [TakeSnapshot()]
 
 
+OFFLINE = Gone("终端不在线", "offline")
+
+
 @pytest.mark.parametrize(
-    ("outcome", "words"),
+    ("order", "outcome", "words"),
     [
-        (Gone("终端不在线", "offline"), "终端不在线"),
-        (OrderOutcome(ok=False, error="no_picture", detail="no camera"), "no camera"),
-        (OrderOutcome(ok=True), "没有收到照片"),
-        (OrderOutcome(ok=True, picture=b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9"), "这不是一张照片"),
-        (OrderOutcome(ok=True, picture=a_jpeg(2_010)), "像素太多"),
+        ("open", OFFLINE, "终端不在线"),
+        ("open", Unavailable("终端没有回答", "no answer"), "终端没有回答"),
+        ("open", OrderOutcome(ok=False, error="failed", detail="relay is stuck"), "relay is stuck"),
+        ("faces", OrderOutcome(ok=False, error="unsupported"), "unsupported"),
+        ("restart", OFFLINE, "终端不在线"),
+        ("snapshot", OFFLINE, "终端不在线"),
+        ("snapshot", OrderOutcome(ok=False, error="no_picture", detail="no camera"), "no camera"),
+        ("snapshot", OrderOutcome(ok=True), "没有收到照片"),
+        ("snapshot", OrderOutcome(ok=True, picture=b"\xff\xd8\xff" + b"\0" * 99 + b"\xff\xd9"), "这不是一张照片"),
+        ("snapshot", OrderOutcome(ok=True, picture=a_jpeg(2_010)), "像素太多"),
     ],
 )
-async def test_a_picture_that_did_not_come_is_said(
-    office: httpx.AsyncClient, gateway: GatewayDouble, outcome: OrderOutcome | RollcallError, words: str
+async def test_what_a_terminal_did_not_do_is_said(
+    office: httpx.AsyncClient, gateway: GatewayDouble, order: str, outcome: OrderOutcome | RollcallError, words: str
 ) -> None:
     device = (await gateway.registry.ask(AddDevice(name="东门", sn="E-1", proof=Proof.SECRET, by="t"))).device
     gateway.terminals.answer = outcome
     page = f"/office/devices/{device.device_id}"
-    answer = await post_form(office, page, f"{page}/snapshot")
+    answer = await post_form(office, page, f"{page}/{order}")
     assert answer.status_code == 409
     assert words in answer.text
+    assert "终端已执行" not in answer.text
     assert 'id="snapshot"' not in answer.text
 
 
@@ -367,3 +460,14 @@ async def test_what_a_terminal_was_told_stands_in_its_log(office: httpx.AsyncCli
     text = (await office.get(f"/office/devices/{device.device_id}")).text
     for words in ("开门", "访客", "显示消息 · 未完成", "unsupported", "command line"):
         assert words in text
+
+
+async def test_punches_that_a_terminal_lost_stand_in_its_log(office: httpx.AsyncClient, gateway: GatewayDouble) -> None:
+    device = gateway.registry.add_waiting_device("东门", "E-1")
+    at = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    actions = ("device punch refused", "device punches lost", "device painted green failed")
+    gateway.registry.device_log = tuple(LogEntry(at=at, by="terminal", action=action) for action in actions)
+    page = await office.get(f"/office/devices/{device.device_id}")
+    assert page.status_code == 200
+    for words in ("打卡被退回", "打卡记录丢失", "painted green · 未完成"):
+        assert words in page.text

@@ -11,6 +11,7 @@ from gateway.headers import content_policy
 from gateway.origin import is_same_origin
 from gateway.throttle import Rate, Throttle, TooFast, bucket_of
 from gateway.words import choose_language, load_words
+from shared.contracts.device_log import DEEDS
 
 GATEWAY = Path(words_module.__file__).parent
 
@@ -31,6 +32,13 @@ def test_every_text_that_is_asked_for_exists() -> None:
     for source in GATEWAY.rglob("static/js/*.js"):
         for key in re.findall(r"""\bsay\(["'](\w+)["']""", source.read_text("utf-8")):
             assert f"script.{key}" in table, f"{source.name}: {key}"
+
+
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_all_that_the_registry_writes_of_a_terminal_has_a_word(lang: str) -> None:
+    table = load_words()[lang].table
+    assert {"added", "punches lost", "open_door"} < set(DEEDS)
+    assert [deed for deed in DEEDS if f"devices.done_{deed.replace(' ', '_')}" not in table] == []
 
 
 @pytest.mark.parametrize(

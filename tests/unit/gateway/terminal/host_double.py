@@ -8,6 +8,7 @@ import httpx
 from fastapi import FastAPI
 
 from gateway.clockin import Enrolled, StudentForm
+from gateway.decoding import Decoding
 from gateway.settings import GatewaySettings
 from gateway.terminal_api.routes import terminal_api
 from shared.codes import DeviceCode
@@ -149,7 +150,7 @@ class HostDouble:
         self.hub = HubDouble(Device(**{**known, "proof": Proof.SECRET, **device}))
         self.registry = RegistryDouble()
         self.bus = bus or BusDouble(self.hub, self.registry)
-        self.frames, self.recognition = VisionDouble(), RecognitionDouble()
+        self.frames, self.recognition, self.decoding = VisionDouble(), RecognitionDouble(), Decoding()
         given: dict[str, Any] = {"nats_password": "none", "secret": SECRET}
         self.settings = GatewaySettings(**given)
 

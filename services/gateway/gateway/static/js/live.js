@@ -98,6 +98,7 @@ function show(item, isNew) {
 }
 
 function heard(message) {
+  if (message.type === "error") return setLink("off", "live_off"); // turned away: the socket closes next
   setLink("on", "live_on");
   if (message.type === "recent") {
     // What happened before the page opened is in today's number already; what was missed in between is not.
