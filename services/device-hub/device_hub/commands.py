@@ -43,7 +43,9 @@ class TokenDesk:
         if any(device.state is DeviceState.PENDING and device.sn == asked.sn for device in found):
             with contextlib.suppress(Failed):  # it asks again: the registry forgets who does not
                 await self._announced(asked)
-        device = entitled(found or await self._announced(asked), asked.name, asked.sn)
+        if not found and asked.announce:
+            found = await self._announced(asked)
+        device = entitled(found, asked.name, asked.sn)
         if device.proof is Proof.SECRET:
             if not asked.answer:
                 return IssuedToken(challenge=challenges.issue(self._secret, time.time()))
