@@ -29,6 +29,8 @@ class IssueToken(Command[IssuedToken]):
     sn: str = Field(max_length=256)
     challenge: str = Field(default="", max_length=128)
     answer: str = Field(default="", max_length=128)
+    announce: bool = True
+    """whether the office is told of a terminal that nobody knows"""
 
 
 class CheckToken(Command[Device]):

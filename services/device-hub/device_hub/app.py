@@ -13,19 +13,23 @@ from urllib.parse import parse_qs
 import structlog
 
 from device_hub.commands import TokenDesk
-from device_hub.line import Hearts, Line
+from device_hub.line import MOST_REQUESTS, Hearts, Line
 from device_hub.requests import Asked, BadRequest, answer
 from device_hub.session import LAST_WORD_S, Session, Terms
+from device_hub.strangers import to_send_away
 from shared.codes import DeviceCode
 from shared.contracts.devices import Device
 from shared.contracts.terminals import CheckToken
 from shared.errors import NotAllowed, RollcallError, Unavailable
 from shared.health import Health
 from shared.metrics import nobody_counts
+from shared.runtime import background
 
 MOST_STRANGERS: Final = 500
 """connections that have not been let in yet; more wait in the kernel's queue. With `max_terminals` they stay below the
 usual limit of 20,000 files"""
+LOOK_S: Final = 0.25
+"""how often a door that is full of strangers looks whom to send away"""
 ACCEPT_AGAIN_S: Final = 0.2
 """after the kernel gave no connection, for want of files perhaps"""
 
@@ -51,6 +55,7 @@ class Door:
         self._inside: set[Line] = set()
         """let in, or about to be"""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._looked_at = 0.0
         self._room, self._places, self._empty = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._room.set()
 
@@ -61,14 +66,13 @@ class Door:
         """Accept connections while inside; gives the port. Leaving gives them LAST_WORD_S to end. `shared`: others
         listen there too, and a full hub steps aside, because the kernel would go on dealing it terminals."""
         self._listener = listen()
-        work = self._accept(listen if shared else None)
-        jobs = [asyncio.create_task(job) for job in (work, self._hearts.keep())]
         try:
-            yield int(self._listener.getsockname()[1])
+            async with background(self._accept(listen if shared else None), self._hearts.keep()):
+                yield int(self._listener.getsockname()[1])
         finally:
-            for job in (*jobs, *self._tasks):
-                job.cancel()
-            await asyncio.gather(*jobs, *self._tasks, return_exceptions=True)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
             self._listener.close()
             await self._until_empty()
 
@@ -77,7 +81,7 @@ class Door:
         connection its turn, so a storm is paced by what this process can do, and waits in the kernel's queue."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._room.wait()
+            await self._until_room()
             try:
                 if listen_again is not None and len(self._lines) >= self._limit:
                     await self._step_aside()
@@ -88,6 +92,19 @@ class Door:
             except OSError as error:
                 log.warning("no connection accepted", reason=str(error))
                 await asyncio.sleep(ACCEPT_AGAIN_S)
+
+    async def _until_room(self) -> None:
+        """While the door is full of strangers, those that only sit there are sent away: else a few hundred idle
+        connections would shut it to everybody."""
+        clock = asyncio.get_running_loop().time
+        while not self._room.is_set():
+            if clock() - self._looked_at >= LOOK_S:
+                self._looked_at = clock()
+                for line in to_send_away(self._lines - self._inside, self._looked_at):
+                    line.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._room.wait()
 
     async def _step_aside(self) -> None:
         """Until some places are free."""
@@ -141,7 +158,7 @@ class Door:
             return self._spawn(self._tell_health(line, request))
         if not request.wants_websocket:
             explained = _explained("this is a WebSocket: see docs/terminals.md", challenge=self._desk.challenge())
-            last = request.has("connection", "close")
+            last = request.has("connection", "close") or line.requests >= MOST_REQUESTS
             headers = {"Upgrade": "websocket", "Connection": "close" if last else "keep-alive"}
             return line.say(answer(426, explained, headers), last=last)
         return self._spawn(self._let_in(line, request))
@@ -175,7 +192,7 @@ class Door:
             self._told("admitted")
             if line.is_open:
                 self._hearts.add(line)
-                line.upgrade(switched, Session(line, device, self._terms))
+                line.upgrade(switched, Session(line, device, self._terms, self._desk.secret(device.device_id)))
 
     def _refuse(self, line: Line, words: bytes) -> None:
         self._inside.discard(line)

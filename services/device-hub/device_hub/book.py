@@ -45,12 +45,15 @@ class Book:
         known = self._by_id.get(device_id)
         return b"" if known is None else known.secret
 
-    def put(self, known: HubDevice) -> None:
-        """Add or replace; whoever held its name or serial number before no longer does."""
-        if self._by_id.get(known.device_id) == known:
-            return
+    def put(self, known: HubDevice) -> bool:
+        """Add or replace; whoever held its name or serial number before no longer does. Whether its secret is another
+        one than before, or none, or the first."""
+        earlier = self._by_id.get(known.device_id)
+        if earlier == known:
+            return False
         self.drop(known.device_id)
         self._by_id[known.device_id] = self._by_name[known.name] = self._by_sn[known.sn] = known
+        return earlier is not None and earlier.secret != known.secret
 
     def configure(self, device_id: int, revision: int, config: str) -> bool:
         """Another configuration (JSON) for a device; False if it is not known, or in a newer one already."""
@@ -59,6 +62,12 @@ class Book:
             return False
         self.put(known._replace(config_revision=revision, config=config))
         return True
+
+    def suspend(self, device_id: int) -> None:
+        """It is authorised no more, if it is known, until it is put again."""
+        known = self._by_id.get(device_id)
+        if known is not None:
+            self.put(known._replace(state=DeviceState.SUSPENDED.value))
 
     def drop(self, device_id: int) -> None:
         """Forget a device, if it is known."""

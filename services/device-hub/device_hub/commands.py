@@ -1,5 +1,6 @@
 """What other services ask of the hub: issue a token, check one, know a device, let a terminal do something."""
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from device_hub.directory import Directory
 from device_hub.hub import Hub
 from device_hub.spent import SpentTokens
 from shared.codes import DeviceCode
-from shared.contracts.devices import Device, Proof, TokenUse
+from shared.contracts.devices import Device, DeviceState, Proof, TokenUse
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -24,7 +25,7 @@ from shared.contracts.terminals import (
     OrderOutcome,
     TerminalOrder,
 )
-from shared.errors import Conflict, Gone, InvalidInput, NotAllowed, Unavailable
+from shared.errors import Conflict, Failed, Gone, InvalidInput, NotAllowed, Unavailable
 from shared.metrics import nobody_counts
 
 
@@ -39,7 +40,12 @@ class TokenDesk:
         is announced to the office. Raises DeviceRefused (9001, 9003, 9004), Unavailable."""
         # The registry takes 64 characters: no device's name or serial number is longer.
         found = await self._directory.find(asked.name[:64], asked.sn[:64])
-        device = entitled(found or await self._announced(asked), asked.name, asked.sn)
+        if any(device.state is DeviceState.PENDING and device.sn == asked.sn for device in found):
+            with contextlib.suppress(Failed):  # it asks again: the registry forgets who does not
+                await self._announced(asked)
+        if not found and asked.announce:
+            found = await self._announced(asked)
+        device = entitled(found, asked.name, asked.sn)
         if device.proof is Proof.SECRET:
             if not asked.answer:
                 return IssuedToken(challenge=challenges.issue(self._secret, time.time()))
@@ -69,6 +75,10 @@ class TokenDesk:
         if not challenges.proves(secret, at_ms, proof):
             raise _refused("设备密钥不对", "wrong proof of the secret")
         return device
+
+    def secret(self, device_id: int) -> bytes:
+        """What a device proves itself with now, empty if with nothing."""
+        return self._directory.secret(device_id)
 
     async def _with_secret(self, sn: str) -> tuple[Device, bytes]:
         device = await self._directory.by_serial(sn)

@@ -38,7 +38,8 @@ class Directory:
     """Answers from the copy; asks the registry for what the copy does not know; works on while it is away."""
 
     def __init__(self, bus: Bus, lost: Callable[[int], None]) -> None:
-        """`lost` is told of every device that turns out not to be authorised (again and again, if need be)."""
+        """`lost` is told of every device that turns out not to be authorised, or to have another secret (again and
+        again, if need be)."""
         self._bus, self._lost = bus, lost
         self._book = Book()
         self._stale = asyncio.Event()
@@ -46,6 +47,8 @@ class Directory:
         self._touched: set[int] = set()
         self._changes = 0
         self._mark = -1
+        self._missed = 0
+        """changes of single devices that nobody could be asked about in time"""
         self._read_at = 0.0
         self._many_at = -QUIET_S
         self._hurry = False
@@ -76,6 +79,11 @@ class Directory:
     def config_revision(self, device_id: int) -> int | None:
         """The revision of its configuration that the copy knows."""
         return self._book.config_revision(device_id)
+
+    def newer(self, device_id: int, revision: int) -> Device | None:
+        """The device, if the copy knows it in another revision of its configuration than this."""
+        known = self._book.config_revision(device_id)
+        return None if known in (None, revision) else self._book.get(device_id)
 
     async def find(self, name: str, sn: str) -> tuple[Device, ...]:
         """The devices that bear this name or serial number. Only an exact, authorised match is taken from the copy
@@ -185,8 +193,10 @@ class Directory:
         mark, clock = (await self._bus.ask(GetDevicesMark())).mark, asyncio.get_running_loop().time()
         if mark == self._mark and clock - self._read_at < READ_ANYWAY_S:
             return
+        missed = self._missed
         await self._read_all()
-        self._mark, self._read_at = mark, clock
+        # What was missed meanwhile may stand in a page that was read before it changed.
+        self._mark, self._read_at = mark if missed == self._missed else -1, clock
         self._first.set()
 
     async def _read_all(self) -> None:
@@ -207,7 +217,8 @@ class Directory:
             self._forget(device_id)
 
     async def changed(self, event: DeviceChanged, _: str) -> None:
-        """evt.device.changed: a removal counts at once, anything else is asked for; many are read again together."""
+        """evt.device.changed: a removal or suspension counts at once, anything else is asked for; many are read again
+        together."""
         self._changes += 1
         if event.change is DeviceChange.MANY:
             self._many_at = asyncio.get_running_loop().time()
@@ -215,11 +226,13 @@ class Directory:
         self._touched.add(event.device_id)
         if event.change is DeviceChange.REMOVED:
             return self._forget(event.device_id)
+        if event.change is DeviceChange.SUSPENDED:
+            self._book.suspend(event.device_id)
+            self._lost(event.device_id)
         try:
             await self._look_again(event.device_id)
         except Failed:
-            self._touched.discard(event.device_id)
-            self._stale.set()
+            self._miss(event.device_id)
 
     def configured(self, event: DevicesConfigured) -> dict[int, int]:
         """evt.device.configured: it says everything. Those to whom it was news, with their revision."""
@@ -232,12 +245,21 @@ class Directory:
 
     async def _look_again(self, device_id: int) -> None:
         """Ask for one device."""
-        if not await self._ask(FindHubDevices(device_id=device_id)):
+        changes = self._changes
+        found = await self._ask(FindHubDevices(device_id=device_id))
+        if self._changes != changes:
+            self._miss(device_id)
+        elif not found:
             self._forget(device_id)
 
+    def _miss(self, device_id: int) -> None:
+        """Its change came to nothing: everything is read again, soon, whatever the registry's mark says."""
+        self._touched.discard(device_id)
+        self._missed, self._mark = self._missed + 1, -1
+        self._stale.set()
+
     def _learn(self, known: HubDevice) -> None:
-        self._book.put(known)
-        if not known.authorised:
+        if self._book.put(known) or not known.authorised:
             self._lost(known.device_id)
 
     def _forget(self, device_id: int) -> None:

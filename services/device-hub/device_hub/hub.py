@@ -4,14 +4,29 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Protocol
 
 from device_hub.comings import Comings
 from device_hub.protocol import Reason
 from device_hub.session import LAST_WORD_S, Session
 from shared.bus.terminals import offline
 from shared.contracts.base import now
-from shared.contracts.devices import DeviceConfig
+from shared.contracts.devices import Device, DeviceConfig
 from shared.contracts.terminals import OrderOutcome, TerminalOrder, TerminalPush
+
+
+class Devices(Protocol):
+    """What is known of the devices, now."""
+
+    def is_authorised(self, device_id: int) -> bool:
+        """Whether the office lets it in."""
+
+    def secret(self, device_id: int) -> bytes:
+        """Its secret, empty if it has none."""
+
+    def newer(self, device_id: int, revision: int) -> Device | None:
+        """The device, if it has another revision of its configuration than this."""
+
 
 Moved = Callable[[Session, bool], None]
 """Told that a device's session is now this one (True), or that this one was its last (False)."""
@@ -20,8 +35,8 @@ Moved = Callable[[Session, bool], None]
 class Hub:
     """The open sessions by device id. Nothing here waits for a terminal."""
 
-    def __init__(self, moved: Moved, may_stay: Callable[[int], bool]) -> None:
-        self._moved, self._may_stay = moved, may_stay
+    def __init__(self, moved: Moved, devices: Devices) -> None:
+        self._moved, self._devices = moved, devices
         self._sessions: dict[int, Session] = {}
         self._emptied = asyncio.Event()
         self._log = Comings()
@@ -34,8 +49,10 @@ class Hub:
     def opened(self, session: Session) -> None:
         """A terminal was welcomed. Its device's earlier session, if any, is replaced."""
         device_id = session.device_id
-        if not self._may_stay(device_id):  # revoked between the handshake and hello
-            return session.finish(Reason.REVOKED)
+        if not self._devices.is_authorised(device_id) or self._devices.secret(device_id) != session.secret:
+            return session.finish(Reason.REVOKED)  # between the handshake and hello
+        if (newer := self._devices.newer(device_id, session.config_revision)) is not None:
+            session.renew(newer)
         earlier = self._sessions.get(device_id)
         self._sessions[device_id] = session
         if earlier is not None:
@@ -94,7 +111,7 @@ class Hub:
             session.configure(revision, config)
 
     def revoke(self, device_id: int) -> None:
-        """Cut a device that is no longer authorised."""
+        """Cut a device that is no longer authorised, or not by what it proved itself with."""
         session = self._sessions.get(device_id)
         if session is not None:
             session.finish(Reason.REVOKED)

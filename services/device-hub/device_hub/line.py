@@ -19,6 +19,10 @@ FIRST_WORD_S: Final = 10.0
 """how long a connection may say nothing"""
 LINE_S: Final = 30.0
 """how long a terminal may take from its challenge to its answer: in a storm the hub itself is late"""
+STRANGER_S: Final = 45.0
+"""how long a connection may take to become a WebSocket, whatever it says"""
+MOST_REQUESTS: Final = 4
+"""that a connection is answered; two are enough to come in"""
 PATIENCE: Final = 1.5
 """heartbeats that a terminal may take to answer a WebSocket ping: it is dead after 2.5 without a sign of life"""
 SLACK: Final = 0.1
@@ -46,8 +50,8 @@ class House(Protocol):
 class Line(asyncio.Protocol):
     """A connection. Times are the event loop's, in seconds."""
 
-    __slots__ = ("_busy", "_house", "_over", "_parts", "_session", "_timer", "_transport", "_unread", "_web", "_words",
-                 "clogged", "heard_at", "pinged_at", "slot")  # fmt: skip
+    __slots__ = ("_busy", "_house", "_over", "_parts", "_session", "_timer", "_transport", "_unread", "_until", "_web",
+                 "_words", "clogged", "heard_at", "owes_since", "pinged_at", "requests", "slot")  # fmt: skip
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -64,6 +68,9 @@ class Line(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         """until the next request, or the end of the last word"""
         self.heard_at = self.pinged_at = 0.0
+        self.requests = 0
+        self._until = self.owes_since = 0.0
+        """when it must be a WebSocket; since when it owes us a request, or its end: 0 while we owe it an answer"""
         self.slot = 0
         """its place among Hearts"""
 
@@ -72,10 +79,18 @@ class Line(asyncio.Protocol):
         """Whether anything may still be said."""
         return self._transport is not None and not self._over
 
+    @property
+    def address(self) -> str:
+        """Where it comes from; empty once it is over."""
+        peer = None if self._transport is None else self._transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     # ---- requests
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.owes_since = asyncio.get_running_loop().time()
+        self._until = self.owes_since + STRANGER_S
         self.end_within(FIRST_WORD_S)
         self._house.came(self)
 
@@ -92,7 +107,8 @@ class Line(asyncio.Protocol):
             return self.abort()
         head, end, rest = self._words.partition(END)
         if end and not self._busy:
-            self._words, self._busy = rest, True
+            self._words, self._busy, self.owes_since = rest, True, 0.0
+            self.requests += 1
             self._house.asked(self, head + END)
         return None
 
@@ -101,11 +117,12 @@ class Line(asyncio.Protocol):
         if not self.is_open:
             return None
         self._write(answer)
+        self._calm()
+        self.owes_since = asyncio.get_running_loop().time()
         if last:
             return self._end()
         self._busy = False
-        self._calm()
-        self.end_within(LINE_S)
+        self.end_within(min(LINE_S, self._until - self.owes_since))
         return self._next_request()
 
     def upgrade(self, answer: bytes, session: Session) -> None:

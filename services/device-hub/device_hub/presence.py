@@ -77,6 +77,7 @@ class PresenceKeeper:
         """Check all entries again: the broker was away, perhaps its memory is empty."""
         for device_id in self._wanted:
             self._note(device_id, fresh=False)
+            self._unsaid[device_id] = False  # what waited for the broker may be the older news too
 
     async def settle(self, timeout: float) -> bool:
         """Wait until everything is said; False if it was not within `timeout` seconds."""
@@ -123,7 +124,8 @@ class PresenceKeeper:
         said = await asyncio.gather(*(self._say(bucket, *each) for each in others.items()))
         done |= zip(others, said, strict=True)
         for device_id in (key for key, well in done.items() if not well):
-            self._note(device_id, fresh=batch[device_id])
+            # By then it may be the older news: the terminal has moved, and its new hub has said so.
+            self._note(device_id, fresh=False)
         if not self._unsaid:
             self._work.clear()
             self._idle.set()

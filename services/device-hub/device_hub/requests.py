@@ -39,7 +39,10 @@ class Asked:
                 raise BadRequest(400, "this is no HTTP/1.1 request, or it has a body")
         if request.method != "GET":
             raise BadRequest(405, "GET only")
-        parts = urlsplit(request.path)
+        try:
+            parts = urlsplit(request.path)
+        except ValueError:  # a bracket in what it takes for a host
+            raise BadRequest(400, "no such path") from None
         self.path, self.query = parts.path, parts.query
 
     def header(self, name: str) -> str:

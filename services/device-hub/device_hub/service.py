@@ -119,7 +119,7 @@ def _wire(bus: Bus, presence: PresenceKeeper, seen: Seen) -> tuple[Hub, Director
             presence.gone(session.device_id)
 
     directory = Directory(bus, lambda device_id: hub.revoke(device_id))
-    hub = Hub(moved, directory.is_authorised)
+    hub = Hub(moved, directory)
     return hub, directory
 
 

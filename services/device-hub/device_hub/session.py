@@ -104,12 +104,13 @@ class Session:
         "config_revision",
         "config_taken",
         "device_id",
+        "secret",
         "session_id",
         "since",
     )
 
-    def __init__(self, wire: Wire, device: Device, terms: Terms) -> None:
-        """From now on the terminal has HELLO_S to say hello."""
+    def __init__(self, wire: Wire, device: Device, terms: Terms, secret: bytes = b"") -> None:
+        """From now on the terminal has HELLO_S to say hello. `secret` is the one that it had when it was let in."""
         self.device_id = device.device_id
         self.session_id: str = new_id()
         self.since: datetime = now()
@@ -121,6 +122,8 @@ class Session:
         self._asks_for_faces = False
         self._device: Device | None = device
         """until it is welcomed: two kilobytes"""
+        self.secret = secret
+        """until it is welcomed"""
         self._wire, self._terms = wire, terms
         self._conversation, self._outbox = Conversation(), Outbox()
         self._waits_since = 0.0
@@ -170,6 +173,11 @@ class Session:
             self.config_revision = revision
             self._offline = config.mode is DeviceMode.OFFLINE
             self._send(Kind.CONFIG, Config(revision=revision, config=config).text())
+
+    def renew(self, device: Device) -> None:
+        """Before the welcome: the office wishes something else than at the handshake."""
+        self._device, self.config_revision = device, device.config_revision
+        self._offline = device.config.mode is DeviceMode.OFFLINE
 
     def finish(self, reason: Reason) -> None:
         """Say bye and end, within LAST_WORD_S, whether the terminal listens or not."""
@@ -232,7 +240,7 @@ class Session:
                 self._terms.opened(self)  # first: a terminal that was revoked meanwhile is not welcomed
                 if self._device is not None:
                     self._send(Kind.WELCOME, self._welcome(self._device))
-                    self._device = None
+                    self._device, self.secret = None, b""
             case Ping():
                 self._send(Kind.PONG, Pong(id=message.id, time=now()).text())
                 if self._compare_clocks(message.time):

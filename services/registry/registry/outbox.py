@@ -26,7 +26,8 @@ LOOK_S: Final = 0.25
 RETRY_S: Final = 1.0
 SENT_KEPT = timedelta(days=7)
 INBOX_KEPT = timedelta(days=45)
-"""Longer than the stream keeps an event (30 days): none may come again unknown."""
+"""Longer than the stream keeps an event (30 days): of the broker's none comes again unknown. A terminal may tell a
+punch again after a year; those are looked up among the punches."""
 PURGE_S: Final = 3_600.0
 
 log = structlog.get_logger("outbox")

@@ -1,11 +1,12 @@
-"""What is erased later than it disappeared: rows of deleted groups, and looked-at faces whose time is over."""
+"""What is erased later than it disappeared: rows of deleted groups, looked-at faces whose time is over, and terminals
+that asked for the office once and never again."""
 
 import asyncio
 import contextlib
 
 import structlog
 
-from registry.store import faces
+from registry.store import devices, faces
 from registry.store.database import Database
 from shared.errors import RollcallError
 
@@ -42,6 +43,8 @@ class Sweeper:
     async def sweep(self) -> None:
         """Everything that is due."""
         while await self._database.write(lambda session: faces.sweep_loose(session, AT_ONCE)):
+            pass
+        while await self._database.write(lambda session: devices.sweep_pending(session, AT_ONCE)):
             pass
         for group in await self._database.read(faces.deleted_groups):
             while not await self._swept(group):

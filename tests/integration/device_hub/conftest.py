@@ -1,5 +1,6 @@
 """A real hub on a real broker, the registry's side of its contract over a dict, and plain WebSocket clients."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -51,6 +52,8 @@ class Registry:
     deeds: dict[str, Deed] = field(default_factory=dict)
     away: bool = False
     """it takes no deeds"""
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
+    """whether it answers questions about single devices, or lets them wait"""
     asked: int = 0
     mark: int = 0
     still: bool = False
@@ -59,6 +62,7 @@ class Registry:
     marked: int = 0
 
     async def start(self) -> None:
+        self.answering.set()
         await self.bus.serve(FindHubDevices, self._find)
         await self.bus.serve(ListHubDevices, self._list)
         await self.bus.serve(GetDevicesMark, self._mark)
@@ -68,6 +72,7 @@ class Registry:
 
     async def _find(self, asked: FindHubDevices) -> HubDevices:
         self.asked += 1
+        await self.answering.wait()
         found = (
             d
             for d in self.devices.values()
@@ -86,7 +91,10 @@ class Registry:
         return DevicesMark(mark=self.mark)
 
     async def _announce(self, asked: AnnounceDevice) -> Device:
-        return self.put(max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn)
+        known = (d for d in self.devices.values() if (d.name, d.sn) == (asked.name, asked.sn))
+        return next(known, None) or self.put(
+            max(self.devices) + 1, state=DeviceState.PENDING, name=asked.name, sn=asked.sn
+        )
 
     async def _seen(self, asked: DevicesSeen) -> Done:
         self.seen |= {sighting.device_id: sighting for sighting in asked.seen}
@@ -208,7 +216,10 @@ async def registry(broker: Broker) -> AsyncIterator[Registry]:
             registry.put(device_id)
         registry.put(4, state=DeviceState.SUSPENDED)
         await registry.start()
-        yield registry
+        try:
+            yield registry
+        finally:
+            registry.answering.set()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from shared.contracts.devices import DeviceState
+from shared.contracts.devices import Device, DeviceConfig, DevicesConfigured, DeviceState
+from shared.contracts.terminals import CheckDevice
 from shared.errors import NotAllowed
 from shared.testing import eventually
 from tests.integration.device_hub.conftest import Site, StartHub, greet, hear
@@ -98,6 +99,78 @@ async def test_withdrawing_authorisation_cuts_the_connection(site: Site) -> None
         site.registry.put(1, state=DeviceState.SUSPENDED)
         await site.registry.announce(1, "suspended")
         assert await closed(socket) == 4401
+
+
+async def test_a_suspension_waits_for_no_answer_of_the_registry(site: Site) -> None:
+    device = site.registry.devices[1]
+    token = await site.token(device)
+    async with site.terminal(device) as socket:
+        site.registry.answering.clear()
+        await site.registry.announce(1, "suspended")
+        assert await closed(socket) == 4401
+        with pytest.raises(InvalidStatus, match="401"):
+            async with site.dial(token):
+                pass
+        site.registry.answering.set()  # it says: authorised, the office having thought better of it meanwhile
+        await eventually(lambda: _may_enter(site, device))
+
+
+async def test_an_answer_that_may_be_the_older_news_is_asked_for_again(site: Site) -> None:
+    device = site.registry.put(4)
+    site.registry.answering.clear()
+    site.registry.still = True
+    asked = site.registry.asked
+    await site.registry.announce(4, "authorised")
+
+    async def is_asked() -> bool:
+        return site.registry.asked > asked
+
+    await eventually(is_asked)
+    async with site.terminal(site.registry.devices[1]) as socket:
+        event = DevicesConfigured(ids=(1,), revisions=(5,), config=DeviceConfig(volume=11), by="test")
+        await site.registry.bus.record(event)
+        assert (await hear(socket))["revision"] == 5
+        site.registry.answering.set()
+        await eventually(lambda: _may_enter(site, device), 10)
+
+
+async def _may_enter(site: Site, device: Device) -> bool:
+    try:
+        return (await site.gateway.ask(CheckDevice(device_id=device.device_id))).authorised
+    except NotAllowed:
+        return False
+
+
+@pytest.mark.parametrize("greeted", [True, False])
+async def test_a_renewed_secret_cuts_who_came_in_with_the_old_one(site: Site, greeted: bool) -> None:
+    device = site.registry.devices[1]
+    async with site.terminal(site.registry.devices[2]) as other, site.dial(await site.token(device)) as socket:
+        if greeted:
+            await greet(socket)
+        site.registry.secrets[1] = b"another"
+        asked = site.registry.asked
+        await site.registry.announce(1, "secret renewed")
+        await site.registry.announce(3, "edited")
+
+        async def heard() -> bool:
+            return site.registry.asked == asked + 2  # of the second, so the first was learnt
+
+        await eventually(heard)
+        if not greeted:
+            await socket.send('{"type":"hello","versions":[1]}')
+        assert await hear(socket) == {"type": "bye", "reason": "revoked"}
+        await other.send('{"type":"ping"}')
+        assert (await hear(other))["type"] == "pong"
+
+
+async def test_a_terminal_is_welcomed_with_what_the_office_wishes_now(site: Site) -> None:
+    devices = site.registry.devices
+    async with site.terminal(devices[2]) as other, site.dial(await site.token(devices[1])) as socket:
+        event = DevicesConfigured(ids=(2, 1), revisions=(5, 5), config=DeviceConfig(volume=11), by="test")
+        await site.registry.bus.record(event)
+        assert (await hear(other))["revision"] == 5  # so the first one's was heard of too
+        welcome = await greet(socket)
+        assert (welcome["revision"], welcome["config"]["volume"]) == (5, 11)
 
 
 async def test_a_device_revoked_between_handshake_and_hello_does_not_get_in(site: Site) -> None:

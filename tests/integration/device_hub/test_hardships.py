@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 from websockets.frames import Frame, Opcode
 
+from device_hub.app import MOST_STRANGERS
+from device_hub.line import FIRST_WORD_S, MOST_REQUESTS
 from shared.testing import eventually
 from terminal.fleet import Fleet, Squad
 from tests.conftest import Broker
@@ -179,6 +181,32 @@ async def test_two_requests_in_one_piece_are_answered_one_after_the_other(site: 
     answers = await reader.read()
     writer.close()
     assert [answers.count(word) for word in (b"HTTP/1.1 426", b"HTTP/1.1 200", b'"alive"')] == [1, 1, 1]
+
+
+async def test_a_connection_is_answered_four_times(site: Site) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.running.port)
+    writer.write(b"GET /terminal HTTP/1.1\r\n\r\n" * (MOST_REQUESTS + 2))
+    answers = (await reader.read()).lower()
+    writer.close()
+    assert answers.count(b"http/1.1 426") == MOST_REQUESTS
+    assert answers.count(b"connection: close") == 1
+
+
+async def test_idle_connections_by_the_hundred_keep_nobody_out(site: Site) -> None:
+    port, wires = site.running.port, list[asyncio.StreamWriter]()
+    challenged = b"GET /terminal HTTP/1.1\r\n\r\n"
+    try:
+        for number in range(MOST_STRANGERS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+            wires.append(writer)
+            if number % 2:
+                writer.write(challenged)
+                await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(FIRST_WORD_S - 2), site.terminal(site.registry.devices[1]):
+            assert await _holds(site, 1)
+    finally:
+        for writer in wires:
+            writer.transport.abort()
 
 
 async def test_frames_that_come_with_the_request_are_not_lost(site: Site) -> None:

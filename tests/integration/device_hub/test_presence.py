@@ -202,6 +202,20 @@ async def test_who_leaves_while_the_broker_is_away_is_gone_when_it_is_back(site:
         assert await site.presence(1) is None
 
 
+async def test_what_waited_for_the_broker_does_not_overwrite_the_newer_hubs_entry(broker: Broker) -> None:
+    async with broker.connect("hub") as bus:
+        keeper = PresenceKeeper(bus, "hub-a")
+        for device_id in (1, 2):
+            keeper.connected(device_id, new_id(), now())
+        elsewhere = Presence(hub="hub-z", session=new_id(), since=now())
+        await (await bus.js.key_value(PRESENCE)).put("1", elsewhere.encode())
+        await keeper.repeat()
+        async with background(keeper.keep()):
+            assert await keeper.settle(10)
+        second = await entry_of(bus, 2)
+        assert await entry_of(bus, 1) == elsewhere and second is not None and second.hub == "hub-a"
+
+
 async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None:
     async with broker.connect("hub") as bus:
         lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))

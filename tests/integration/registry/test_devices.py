@@ -4,11 +4,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from registry.handlers import Devices
 from registry.store import devices as store
 from registry.store.database import Database
+from registry.sweeper import Sweeper
 from registry.tables import Audit, DeviceRow, Outbox
 from shared.contracts.base import now
 from shared.contracts.devices import (
@@ -177,6 +178,20 @@ async def test_only_so_many_may_wait(database: Database) -> None:
     with pytest.raises(NotAllowed):
         await announce(2)
     assert (await announce(1)).state is DeviceState.PENDING
+
+
+async def test_who_waits_and_asks_no_more_is_forgotten(devices: Devices, database: Database, sweeper: Sweeper) -> None:
+    for name in ("once", "again", "let in"):
+        await devices.announce(AnnounceDevice(name=name, sn=name.replace(" ", "-")))
+    let_in = (await devices.listed(ListDevices(text="let in"))).devices[0].device_id
+    await devices.authorise(AuthoriseDevice(device_id=let_in, proof=Proof.SERIAL, by="office"))
+    long_ago = now() - store.PENDING_KEPT - timedelta(minutes=1)
+    await database.write(lambda session: session.execute(update(DeviceRow).values(created_at=long_ago)))
+    await devices.announce(AnnounceDevice(name="again", sn="again"))
+    await sweeper.sweep()
+    assert [d.name for d in (await devices.listed(ListDevices())).devices] == ["again", "let in"]
+    bodies = await database.read(lambda session: session.scalars(select(Outbox.body).order_by(Outbox.seq.desc())))
+    assert DeviceChanged.decode(next(iter(bodies))).change is DeviceChange.REMOVED
 
 
 async def test_what_the_office_wishes(devices: Devices) -> None:

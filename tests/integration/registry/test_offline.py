@@ -4,10 +4,13 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from registry.handlers import Attendance, Devices, Students, Terminals
+from registry.store.database import Database
 from registry.store.offline import EPOCHS
-from shared.contracts.attendance import PunchesOfDay, PunchReport, ReportPunches
+from registry.tables import Inbox
+from shared.contracts.attendance import PunchesOfDay, PunchReport, ReportPunches, ReportState
 from shared.contracts.base import now
 from shared.contracts.devices import AddDevice, EditDevice, GetDeviceLog, Proof, RemoveDevice
 from shared.contracts.offline import KeepPunches, OfflinePunch, PunchesKept, Ranges, Refusal, report_id
@@ -72,6 +75,23 @@ async def test_what_comes_again_is_kept_again_and_made_once(
     answers = await asyncio.gather(*(keep(terminals, door, *batch) for _ in range(4)))
     assert answers == [PunchesKept(kept=((1, 2),))] * 4
     assert await times(attendance) == [(ONE, 2), (ONE, 4)]
+
+
+@pytest.mark.parametrize("place", ["东门", "西门"])
+async def test_a_batch_that_comes_again_after_the_summer(
+    terminals: Terminals, attendance: Attendance, devices: Devices, database: Database, door: int, place: str
+) -> None:
+    batch = (punch(1), punch(2, TWO), punch(3, after_min=2.5))
+    first = await keep(terminals, door, *batch)
+    await database.write(lambda session: session.execute(delete(Inbox)))
+    await devices.edit(EditDevice(device_id=door, name=place, by="office"))
+    report = PunchReport(report_id=report_id(door, "1", batch[0].at), who=ONE, captured_at=batch[0].at)
+    again = await terminals.report(ReportPunches(place=place, source=f"device-{door}", reports=(report,)))
+    assert [outcome.state for outcome in again.outcomes] == [ReportState.RECORDED]
+    assert await keep(terminals, door, *batch, punch(4)) == PunchesKept(kept=((1, 4),))
+    assert first == PunchesKept(kept=((1, 3),))
+    moved = [] if place == "东门" else [(ONE, 2.5)]  # there it repeats nothing
+    assert await times(attendance) == [(ONE, 2), *moved, (TWO, 4), (ONE, 8)]
 
 
 async def test_a_reset_terminal_counts_anew(terminals: Terminals, attendance: Attendance, door: int) -> None:

@@ -1,13 +1,15 @@
 """A connection below a session, fed byte by byte: what the library makes of it, and what is known at a glance."""
 
 import asyncio
+import contextlib
+import selectors
 from dataclasses import dataclass, field
 
 import pytest
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
-from device_hub.line import MAX_FRAGMENTS, PONG_HEAD, PONG_SIZE, Line
+from device_hub.line import LINE_S, MAX_FRAGMENTS, PONG_HEAD, PONG_SIZE, STRANGER_S, Line
 from device_hub.session import Session, Terms
 from shared.contracts.base import now
 from shared.contracts.devices import Device, DeviceState
@@ -108,6 +110,48 @@ async def test_a_head_may_come_in_pieces_and_a_long_one_is_cut() -> None:
     assert house.heads == [b"GET / HTTP/1.1\r\n\r\n"]
     line.data_received(b"x" * 9_000)
     assert socket.ended
+
+
+class Leaping(asyncio.SelectorEventLoop):
+    """Time leaps to whatever is due next."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        super().__init__(LeapingSelector(self))
+
+    def time(self) -> float:
+        return self.now
+
+
+class LeapingSelector(selectors.DefaultSelector):
+    """Passes the time instead of waiting."""
+
+    def __init__(self, loop: Leaping) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._loop.now += timeout or 0
+        return super().select(0)
+
+
+@pytest.mark.parametrize(("every_s", "life_s"), [(1, STRANGER_S), (29, STRANGER_S), (31, LINE_S)])
+def test_asking_for_a_challenge_again_and_again_gives_no_time_without_end(every_s: float, life_s: float) -> None:
+    with contextlib.closing(Leaping()) as loop:
+        line, socket = Line(House()), Socket()
+        socket.abort = loop.stop  # type: ignore[method-assign]
+
+        def ask() -> None:
+            line.data_received(b"GET / HTTP/1.1\r\n\r\n")
+            assert line.owes_since == 0
+            line.say(b"later")
+            assert line.owes_since == loop.now
+            loop.call_later(every_s, ask)
+
+        loop.call_soon(line.connection_made, socket)
+        loop.call_soon(ask)
+        loop.run_forever()
+        assert loop.now == pytest.approx(life_s, abs=0.1)
 
 
 async def test_however_the_bytes_are_cut(talk: Talk) -> None:

@@ -34,6 +34,7 @@ def test_the_upgrade_is_answered_as_the_rfc_says() -> None:
         b"rubbish\r\n\r\n",
         b"GET /terminal\r\n\r\n",
         b"POST /terminal HTTP/1.1\r\n\r\n",
+        b"GET //[ HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nno header\r\n\r\n",
         b"GET / HTTP/1.1\r\nName : x\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",

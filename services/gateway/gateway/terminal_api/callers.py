@@ -17,6 +17,10 @@ from shared.errors import DeviceRefused
 WRONG_SERIALS: Final = Rate(burst=10, per_second=0.1)
 """How often one address may err in one name's serial number. The name stands on the wall; where the office lets the
 two be enough, the number is all that keeps others out."""
+NEWCOMERS: Final = Rate(burst=200, per_second=1 / 900)
+"""How many terminals that may not enter yet one address may show the office: a delivery at once, and then so few that
+within the week after which silent ones are forgotten they do not fill the list (MAX_PENDING)."""
+ONCE_A_DAY: Final = Rate(burst=1, per_second=1 / 86_400)
 Answer = TypeVar("Answer", bound=Message)
 
 
@@ -26,13 +30,20 @@ class Callers:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._guesses = Throttle(WRONG_SERIALS)
+        self._newcomers, self._counted = Throttle(NEWCOMERS), Throttle(ONCE_A_DAY)
 
     async def issue(self, sent: Sent) -> dict[str, Any]:
         """A fresh token; or, for a terminal with a secret, the challenge that it must answer first. Raises 9001–5."""
         device = parameters.fully_named(sent)
         challenge, answer = (parameters.hexadecimal(sent, name) for name in ("challenge", "answer"))
-        asked = IssueToken(name=device.name, sn=device.sn, challenge=challenge, answer=answer)
-        issued = await self._not_guessed(sent, device.name, asked)
+        room = self._has_room(sent.address)
+        asked = IssueToken(name=device.name, sn=device.sn, challenge=challenge, answer=answer, announce=room)
+        try:
+            issued = await self._not_guessed(sent, device.name, asked)
+        except DeviceRefused as error:
+            if room and error.number == DeviceCode.PERMISSION_DENIED:
+                self._count(sent.address, device)
+            raise
         if issued.token:
             return {"token": issued.token}
         denied = DeviceCode.PERMISSION_DENIED
@@ -41,6 +52,20 @@ class Callers:
             "message": f"{denied.printed}: answer the challenge",
             "challenge": issued.challenge,
         }
+
+    def _has_room(self, address: str) -> bool:
+        """Whether this address may show the office one more terminal."""
+        try:
+            self._newcomers.look(address)
+        except TooFast:
+            return False
+        return True
+
+    def _count(self, address: str, device: parameters.Named) -> None:
+        """A terminal was not let in; it asks again and again, and counts once."""
+        with contextlib.suppress(TooFast):
+            self._counted.take(f"{bucket_of(address)} {device.name} {device.sn}")
+            self._newcomers.take(address)
 
     async def admit(self, sent: Sent) -> Device:
         """The authorised terminal that calls. Raises 7, 9001, 9003–9005."""

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
@@ -59,6 +60,11 @@ DEEDS = "deeds"
 """consumer name of the inbox: each deed is written down once"""
 ITSELF = "terminal"
 """who announces, in the log"""
+PENDING_KEPT = timedelta(days=7)
+"""how long a terminal that waits for the office is remembered without asking again: else rubbish would take all
+MAX_PENDING places for ever"""
+ASKS_AGAIN = timedelta(hours=12)
+"""how often its asking again is written down"""
 SECRET_BYTES = 32
 MANY_CHANGED, MANY_CONFIGURED = f"devices {DeviceChange.MANY}", "devices configured"
 CHANGES = (*map(action_of, DeviceChange), MANY_CHANGED, MANY_CONFIGURED)
@@ -138,12 +144,25 @@ async def _tell_many(session: AsyncSession, what: str, by: str) -> None:
 async def announced(session: AsyncSession, asked: AnnounceDevice, *, most: int = MAX_PENDING) -> Device:
     """Raises Conflict, NotAllowed. A terminal that is known already is answered as it stands."""
     if (row := await _known(session, tidy(asked.name, "name"), asked.sn)) is not None:
+        if row.state == DeviceState.PENDING and (row.seen_at or row.created_at) < now() - ASKS_AGAIN:
+            row.seen_at = now()
         return as_device(row)
     if await _count(session, DeviceRow.state == DeviceState.PENDING) >= most:
         raise NotAllowed("等待授权的设备太多", "too many terminals wait for the office already")
     row = await _new(session, asked.name, asked.sn)
     await _tell(session, row.id, DeviceChange.ANNOUNCED, ITSELF)
     return as_device(row)
+
+
+async def sweep_pending(session: AsyncSession, limit: int) -> bool:
+    """Forget up to `limit` of those that wait and have not asked for PENDING_KEPT; whether there may be more."""
+    asked_at = func.coalesce(DeviceRow.seen_at, DeviceRow.created_at)
+    silent = select(DeviceRow).where(DeviceRow.state == DeviceState.PENDING, asked_at < now() - PENDING_KEPT)
+    rows = (await session.scalars(silent.limit(limit).with_for_update())).all()
+    for row in rows:
+        await session.delete(row)
+        await _tell(session, row.id, DeviceChange.REMOVED, ITSELF)
+    return len(rows) == limit
 
 
 async def _known(session: AsyncSession, name: str, sn: str) -> DeviceRow | None:

@@ -1,14 +1,13 @@
 """Punches that terminals made by themselves and tell of later: each becomes a punch once, by the ledger's rules."""
 
 import unicodedata
-from collections.abc import Iterable
 
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from registry.store.people import as_person
-from registry.store.settle import settle
-from registry.tables import Punch, Student
+from registry.store.settle import punched, settle
+from registry.tables import Student
 from shared.contracts.attendance import (
     AttendanceRecorded,
     PunchReport,
@@ -27,7 +26,7 @@ async def report(session: AsyncSession, asked: ReportPunches, debounce_s: float)
     events = [_sighting(asked, r, meant[r.who][0]) for r in clear.values()]
     settled = await settle(session, events, debounce_s) if events else {}
     recorded = {event_id for event_id, news in settled.items() if isinstance(news, AttendanceRecorded)}
-    recorded |= await _recorded_before(session, clear.keys() - settled.keys())
+    recorded |= await punched(session, clear.keys() - settled.keys())
     return ReportOutcomes(outcomes=tuple(_outcome(r, meant[r.who], recorded) for r in asked.reports))
 
 
@@ -61,13 +60,6 @@ def _sighting(asked: ReportPunches, report: PunchReport, student: Student) -> Id
         captured_at=report.captured_at,
         score=report.score,
     )
-
-
-async def _recorded_before(session: AsyncSession, report_ids: Iterable[str]) -> set[str]:
-    wanted = list(report_ids)
-    if not wanted:
-        return set()
-    return set(await session.scalars(select(Punch.identified_event).where(Punch.identified_event.in_(wanted))))
 
 
 def _outcome(report: PunchReport, meant: list[Student], recorded: set[str]) -> ReportOutcome:

@@ -5,7 +5,7 @@ statements, however many stand in the queue.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -29,8 +29,9 @@ async def settle(session: AsyncSession, events: Sequence[Identified], debounce_s
     Inbox rows, punches and the news about them commit together.
     """
     fresh = {event.event_id: event for event in events}
-    for known in await enter(session, LEDGER_CONSUMER, sorted(fresh)):
-        del fresh[known]
+    known = set(await enter(session, LEDGER_CONSUMER, sorted(fresh)))
+    for event_id in known | await punched(session, fresh.keys() - known):
+        del fresh[event_id]
     students = await _held(session, fresh)
     sightings = [_sighting(event) for event in fresh.values() if event.student_id in students]
     ids, ledger = await _near(session, sightings, debounce_s)
@@ -43,6 +44,13 @@ async def settle(session: AsyncSession, events: Sequence[Identified], debounce_s
     }
     await answer(session, [(fresh[event_id], said) for event_id, said in news.items()])
     return {event_id: news.get(event_id) for event_id in fresh}
+
+
+async def punched(session: AsyncSession, event_ids: Collection[str]) -> set[str]:
+    """Those that are punches. The inbox forgets; a terminal may tell a punch again after a year."""
+    if not event_ids:
+        return set()
+    return set(await session.scalars(select(Punch.identified_event).where(Punch.identified_event.in_(event_ids))))
 
 
 def _sighting(event: Identified) -> Sighting:

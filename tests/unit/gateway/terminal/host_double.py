@@ -41,9 +41,15 @@ class HubDouble:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.good: set[str] = set()
+        self.announced: set[str] = set()
+        """serial numbers of others"""
         self._numbers = itertools.count(1)
 
     def issue(self, asked: IssueToken) -> IssuedToken:
+        if asked.sn not in ("", self.device.sn):
+            if asked.announce:
+                self.announced.add(asked.sn)
+            raise DeviceRefused("未登记", "unknown", number=int(DeviceCode.PERMISSION_DENIED))
         token = f"t{next(self._numbers)}"
         self.good.add(token)
         return IssuedToken(token=token, expires_in=900)

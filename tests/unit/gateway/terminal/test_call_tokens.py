@@ -1,5 +1,6 @@
 """Tokens of the calls: once, of this device, and who needs none."""
 
+from gateway.terminal_api.callers import NEWCOMERS
 from shared.contracts.devices import Proof
 from tests.unit.gateway.terminal.host_double import HostDouble
 from tests.unit.gateway.terminal.posting import PHOTO, WHO, b64, post
@@ -70,3 +71,14 @@ async def test_a_serial_number_cannot_be_guessed_for_long() -> None:
         assert (await web.post("/faces/api/clinetWebResult", data=WHO)).json()["code"] == 8, "the right one is no sign"
         other = {"deviceName": "西门", "deviceSN": "E-1"}
         assert (await web.post("/faces/api/clinetWebResult", data=other)).json()["code"] == 9001, "other names go on"
+
+
+async def test_one_address_shows_the_office_only_so_many_new_terminals(host: HostDouble) -> None:
+    async with host.web() as web:
+        for number in (*range(3), *range(int(NEWCOMERS.burst) + 5)):
+            asked = {"deviceName": f"新{number}", "deviceSN": f"N-{number}"}
+            assert (await web.post("/faces/api/token", data=asked)).json()["code"] == 9001
+        assert host.hub.announced == {f"N-{number}" for number in range(int(NEWCOMERS.burst))}, (
+            "who asks again counts once"
+        )
+        assert (await web.post("/faces/api/token", data=WHO)).json()["code"] == 0, "who is known is let in"
