@@ -25,8 +25,8 @@ from terminal.admission import ANSWER_S, Identity, Server, fetch_token, prove, p
 from terminal.backoff import FIRST_S, HUB_FIRST_S, Backoff
 from terminal.events import Channel, Command, Configured, Ended, Event, Offline, Online, Punch, Recognising, Trouble
 from terminal.orders import Obey, Orders, ServerClock, Snapshot, cannot_obey
-from terminal.punches import PunchStore, StoreFull
-from terminal.reserve import MODE, STORAGE, Camera, Eye, FaceKeeper, Reserve, Teller
+from terminal.punches import StoreFull
+from terminal.reserve import MODE, REFUSED, STORAGE, Camera, Eye, FaceKeeper, Reserve, Teller
 from terminal.roster import update
 from terminal.talks import TROUBLE, HubTalk, StreamTalk
 
@@ -57,7 +57,8 @@ class Terminal:
         self._dice = dice or Random()  # noqa: S311 - jitter, no secret
         self._reserve = reserve
         self._teller = Teller(reserve.punches, self.hear, now=self._told) if reserve else None
-        self._mode = self._noted = reserve.punches.noted(MODE) if reserve else ""
+        self._noted = {name: reserve.punches.noted(name) for name in (MODE, REFUSED)} if reserve else {}
+        self._mode, self._refused = self._noted.get(MODE, ""), bool(self._noted.get(REFUSED))
         self._streams, self._here, self._switched = False, False, asyncio.Event()
 
     def now(self) -> datetime:
@@ -81,9 +82,9 @@ class Terminal:
     def hear(self, event: Event) -> None:
         """Take note of what decides who recognises and what is to be told; pass it on."""
         match event:
-            case Configured(config=config) if self._reserve is not None:
+            case Configured(config=config):
                 self._mode = str(config.get("mode", ""))
-                self._note_mode(self._reserve.punches)
+                self._note(MODE, self._mode)
                 self._switched.set()
             case Online(channel=Channel.STREAM) | Offline(channel=Channel.STREAM):
                 self._streams = isinstance(event, Online)
@@ -97,15 +98,22 @@ class Terminal:
         if self._teller is not None:
             self._teller.look()
 
-    def _note_mode(self, punches: PunchStore) -> None:
-        """For a start without a server. What cannot be noted now is tried again when the office tells it again."""
-        if self._mode == self._noted:
+    def _note(self, name: str, value: str) -> None:
+        """For a start without a server. What cannot be noted now is tried again when the server tells it again."""
+        if self._reserve is None or self._noted[name] == value:
             return
         try:
-            punches.note(MODE, self._mode)
-            self._noted = self._mode
+            self._reserve.punches.note(name, value)
+            self._noted[name] = value
         except StoreFull as error:
             self._tell(Trouble(STORAGE, str(error)))
+
+    def _let_in(self, yes: bool) -> None:
+        """Whom the office suspended or removed does not go on by itself either, with or without a network, until the
+        server has let it in again."""
+        self._refused = not yes
+        self._note(REFUSED, "" if yes else "refused")
+        self._switched.set()
 
     async def _do(self, command: Command) -> str | Snapshot:
         """What the office orders: the faces are ours, the rest is the door's. Raises CannotDo."""
@@ -136,8 +144,10 @@ class Terminal:
                 self._switched.clear()
                 await _settle(jobs, self._wishes(http, camera))
                 switched = asyncio.create_task(self._switched.wait())
-                done, _ = await asyncio.wait({switched, *jobs.values()}, return_when=asyncio.FIRST_COMPLETED)
-                switched.cancel()
+                try:
+                    done, _ = await asyncio.wait({switched, *jobs.values()}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    switched.cancel()
                 for job in done - {switched}:
                     job.result()
         finally:
@@ -153,7 +163,7 @@ class Terminal:
         else:
             stream = partial(self._to_gateway, http, StreamTalk(self.hear, camera))
             wishes["stream"] = lambda: self._keep(Channel.STREAM, stream)
-        if eye is not None and not self._streams:
+        if eye is not None and not self._streams and not self._refused:
             wishes["eye"] = lambda: self._alone(eye, camera, 0.0 if alone else GRACE_S)
         elif self._here:
             self._here = False
@@ -192,6 +202,7 @@ class Terminal:
 
         def stands() -> None:
             backoff.worked()
+            self._let_in(True)
             self.hear(Online(channel))
 
         while True:
@@ -200,7 +211,8 @@ class Terminal:
                 reason, wait = "closed", backoff.again()
             except TROUBLE as error:
                 reason = str(error) or type(error).__name__
-                by_person = isinstance(error, Ended) and error.by_person
+                if by_person := isinstance(error, Ended) and error.by_person:
+                    self._let_in(False)
                 wait = backoff.patient() if by_person else backoff.again()
             self.hear(Offline(channel, reason, wait))
             await asyncio.sleep(wait)

@@ -32,6 +32,8 @@ ASKED_S: Final = 3.0
 """how long the office, which waits 5 s, is made to wait for the faces that it ordered"""
 MODE: Final = "mode"
 """the note that says who recognises, for a start without a server"""
+REFUSED: Final = "refused"
+"""the note that the office does not let this terminal in: it recognises nobody then"""
 
 LIBRARY: Final = "library"
 """what does not work when the copy cannot be brought up to date"""

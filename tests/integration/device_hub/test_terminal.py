@@ -429,3 +429,33 @@ async def _empty_roster(asked: GetRoster) -> RosterPage:
 
 async def _noted(reserve: Reserve, mode: str) -> bool:
     return reserve.punches.noted(MODE) == mode
+
+
+async def test_whom_the_office_suspends_recognises_nobody_by_itself_until_it_is_let_in_again(
+    site: Site, server: Server, reserve: Reserve
+) -> None:
+    one, heard = Identity("门1", "SN1"), list[Event]()
+
+    async def heard_of(event: Event) -> bool:
+        return event in heard
+
+    async def tried_twice() -> bool:
+        return sum(isinstance(event, Offline) for event in heard) >= 2
+
+    await site.registry.bus.serve(GetRoster, _empty_roster)
+    site.registry.put(1, config_revision=1, config=DeviceConfig(mode=DeviceMode.OFFLINE))
+    await site.registry.announce(1, "edited")
+    async with background(Terminal(one, server, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
+        await eventually(lambda: heard_of(Recognising(here=True)))
+        site.registry.put(1, state=DeviceState.SUSPENDED)
+        await site.registry.announce(1, "suspended")
+        await eventually(lambda: heard_of(Recognising(here=False)))
+    heard.clear()
+    nowhere = Server("http://127.0.0.1:9", "ws://127.0.0.1:9")
+    async with background(Terminal(one, nowhere, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
+        await eventually(tried_twice, 20)
+    assert Recognising(here=True) not in heard
+    site.registry.put(1, config_revision=1, config=DeviceConfig(mode=DeviceMode.OFFLINE))
+    await site.registry.announce(1, "authorised")
+    async with background(Terminal(one, server, heard.append, camera=camera, dice=Random(1), reserve=reserve).run()):
+        await eventually(lambda: heard_of(Recognising(here=True)), 20)
