@@ -211,7 +211,8 @@ class Terminal:
                 reason, wait = "closed", backoff.again()
             except TROUBLE as error:
                 reason = str(error) or type(error).__name__
-                if by_person := isinstance(error, Ended) and error.by_person:
+                by_person = isinstance(error, Ended) and error.by_person
+                if isinstance(error, Ended) and error.is_refusal:
                     self._let_in(False)
                 wait = backoff.patient() if by_person else backoff.again()
             self.hear(Offline(channel, reason, wait))

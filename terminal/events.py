@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class Channel(StrEnum):
@@ -24,12 +24,20 @@ class Rubbish(ValueError):
     """A frame from the server that is not a JSON object with a `type`."""
 
 
+REPLACED: Final = "replaced"
+
+
 class Ended(Exception):
     """The server ended the conversation, or refused it. `by_person`: trying again soon changes nothing."""
 
     def __init__(self, reason: str, *, by_person: bool = False) -> None:
         super().__init__(reason)
         self.by_person = by_person
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the office does not let this terminal in; one that was replaced is let in still, elsewhere."""
+        return self.by_person and str(self) != REPLACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +242,7 @@ def news(channel: Channel, message: dict[str, Any]) -> Result | Punch | None:
             return Punch(channel, **words)
         case "bye":
             reason = str(message.get("reason", ""))
-            raise Ended(reason, by_person=reason in ("revoked", "replaced"))
+            raise Ended(reason, by_person=reason in ("revoked", REPLACED))
         case "error":
             raise Ended(str(message.get("en", message.get("code", "error"))))
     return None

@@ -24,6 +24,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 from shared.contracts.attendance import ATTENDANCE_EVENTS, AttendanceRecorded
 from shared.contracts.devices import DeviceChanged, GetDevice, ListDevices
 from shared.contracts.gallery import FaceChanged, LibraryChanges
+from shared.contracts.hubs import TerminalsCame
 from shared.contracts.library import KeyRevoked
 from shared.contracts.moving import CopyUsers, GetFaceCopy, NameFace
 from shared.contracts.people import StudentChanged
@@ -297,9 +298,10 @@ _OWN: dict[str, Rights] = {
         subscribe=("cmd.registry.*", "cmd.registry-hub.*", "cmd.registry-cli.*"),
     ),
     "hub": Rights(
-        publish=("cmd.registry-hub.*",),
+        publish=("cmd.registry-hub.*", TerminalsCame.subject),
         subscribe=(
             "cmd.hub.*",
+            TerminalsCame.subject,
             "hub.*.push.*",
             "hub.*.command.*",
             "evt.device.*",

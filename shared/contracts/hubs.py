@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import AwareDatetime, Field
 
-from shared.contracts.base import MAX_TOKEN, Command, Done, Message
+from shared.contracts.base import MAX_TOKEN, Command, Done, Message, Signal, token
 from shared.contracts.devices import (
     Device,
     DeviceConfig,
@@ -228,6 +228,23 @@ class Presence(Message):
     hub: str
     session: str
     since: AwareDatetime
+
+
+class TerminalsCame(Signal):
+    """`hub.<hub>.came`: these were welcomed there, at these times by its clock. An older connection of one of them, at
+    another hub, is of a link that died unseen or of a copy; it ends. Told in batches: in a storm a thousand come in a
+    second."""
+
+    subject: ClassVar[str] = "hub.*.came"
+
+    hub: str
+    ids: tuple[int, ...]
+    since: tuple[AwareDatetime, ...]
+    """as many"""
+
+    @staticmethod
+    def subject_for(hub: str) -> str:
+        return f"hub.{token(hub)}.came"
 
 
 class HubLease(Message):

@@ -319,6 +319,7 @@ SAMPLES: list[Message] = [
     devices.GetDevice(device_id=3),
     hubs.HubDevices.of([FOR_HUB]),
     hubs.DevicesMark(mark=9),
+    hubs.TerminalsCame(hub="hub-1", ids=(3, 4), since=(AT, AT)),
     hubs.GetDevicesMark(),
     devices.NewDevice(name="东门", sn="SN-1"),
     devices.AddDevices(devices=(devices.NewDevice(name="东门", sn="SN-1"),), by="office"),

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from device_hub.comings import Comings
@@ -70,6 +70,12 @@ class Hub:
             after_s = round((now() - session.since) / timedelta(seconds=1))
             self._log.tell("terminal gone", device=device_id, after_s=after_s)
             self._moved(session, False)
+
+    def came_elsewhere(self, device_id: int, since: datetime) -> None:
+        """Another hub welcomed this terminal then; whoever is older here is replaced."""
+        session = self._sessions.get(device_id)
+        if session is not None and session.since < since:
+            session.finish(Reason.REPLACED)
 
     def push(self, push: TerminalPush) -> bool:
         """Put news into a terminal's outbox; False if it is not here."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from itertools import islice
 
@@ -21,7 +21,7 @@ from nats.js.kv import KeyValue
 from shared.bus import Bus
 from shared.bus.topology import HUBS, LEASE_S, PRESENCE
 from shared.contracts.base import ContractError
-from shared.contracts.hubs import HubLease, Presence
+from shared.contracts.hubs import HubLease, Presence, TerminalsCame
 from shared.errors import Unavailable
 
 BATCH = 64
@@ -44,8 +44,9 @@ log = structlog.get_logger("presence")
 class PresenceKeeper:
     """Keeps this hub's entries in the bucket equal to `connected`/`gone`."""
 
-    def __init__(self, bus: Bus, hub_id: str) -> None:
-        self._bus, self._hub_id = bus, hub_id
+    def __init__(self, bus: Bus, hub_id: str, elsewhere: Callable[[int, datetime], None]) -> None:
+        """`elsewhere` is told of a terminal that the bucket says came to another hub, and when."""
+        self._bus, self._hub_id, self._elsewhere = bus, hub_id, elsewhere
         self._wanted: dict[int, tuple[str, datetime]] = {}
         """session and since when"""
         self._unsaid: dict[int, bool] = {}
@@ -121,6 +122,8 @@ class PresenceKeeper:
         for device_id in (*puts, *others):
             del self._unsaid[device_id]
         done = dict.fromkeys(puts, await self._put_all(bucket, puts))
+        if puts:
+            await self._tell(puts)
         said = await asyncio.gather(*(self._say(bucket, *each) for each in others.items()))
         done |= zip(others, said, strict=True)
         for device_id in (key for key, well in done.items() if not well):
@@ -148,6 +151,15 @@ class PresenceKeeper:
             return False
         return True
 
+    async def _tell(self, device_ids: Collection[int]) -> None:
+        """The other hubs, that these are here now; what gets lost, the terminal's silence tells them."""
+        came = {key: self._wanted[key][1] for key in device_ids if key in self._wanted}
+        told = TerminalsCame(hub=self._hub_id, ids=tuple(came), since=tuple(came.values()))
+        try:
+            await self._bus.publish(TerminalsCame.subject_for(self._hub_id), told)
+        except BROKER_TROUBLE as error:
+            log.warning("hubs not told who came", terminals=len(came), reason=repr(error))
+
     def _presence(self, device_id: int) -> Presence | None:
         wanted = self._wanted.get(device_id)
         return None if wanted is None else Presence(hub=self._hub_id, session=wanted[0], since=wanted[1])
@@ -157,8 +169,10 @@ class PresenceKeeper:
         try:
             if wanted is None:
                 await self._remove(bucket, device_id)
-            elif fresh or not _is_newer(await _entry(bucket, device_id), wanted):
+            elif fresh or (newer := _newer(await _entry(bucket, device_id), wanted)) is None:
                 await bucket.put(str(device_id), wanted.encode())
+            elif newer.hub != self._hub_id:
+                self._elsewhere(device_id, newer.since)
         except BROKER_TROUBLE as error:
             log.warning("presence not said", device=device_id, reason=repr(error))
             return False
@@ -211,10 +225,10 @@ def _read(entry: KeyValue.Entry) -> Presence | None:
         return None
 
 
-def _is_newer(entry: KeyValue.Entry | None, wanted: Presence) -> bool:
-    """Whether the entry speaks of a later session than `wanted`."""
+def _newer(entry: KeyValue.Entry | None, wanted: Presence) -> Presence | None:
+    """What the entry says, if it speaks of a later session than `wanted`, or of that one."""
     there = _read(entry) if entry is not None else None
-    return there is not None and there.since >= wanted.since
+    return there if there is not None and there.since >= wanted.since else None
 
 
 class Lease:

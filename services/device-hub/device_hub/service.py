@@ -25,6 +25,7 @@ from shared.admin import serve_admin
 from shared.bus import Bus, connect
 from shared.contracts.devices import DeviceChange, DeviceChanged, DevicesConfigured
 from shared.contracts.gallery import FaceChanged
+from shared.contracts.hubs import TerminalsCame
 from shared.contracts.terminals import (
     CheckDevice,
     CheckSerial,
@@ -70,7 +71,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
     async with connect(
         settings.nats_url, "hub", password, name=f"hub {settings.instance}", replicas=settings.nats_replicas
     ) as bus:
-        presence = PresenceKeeper(bus, settings.instance)
+        presence = PresenceKeeper(bus, settings.instance, lambda *came: hub.came_elsewhere(*came))
         lease = Lease(bus, settings.instance, presence)
         seen = Seen(bus)
         hub, directory = _wire(bus, presence, seen)
@@ -82,6 +83,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         deeds, hints = Deeds(bus), FaceHints(hub)
         await _listen(bus, hub, directory, desk)
         await bus.follow(FaceChanged.subject, FaceChanged, hints.changed)
+        await bus.follow(TerminalsCame.subject, TerminalsCame, partial(_came, hub, settings.instance))
         await _take_orders(bus, settings.instance, hub, OrderDesk(hub, deeds, tally.order), tally)
         bus.on_reconnect(presence.repeat)
         bus.on_reconnect(directory.refresh)
@@ -153,6 +155,12 @@ async def _take_orders(bus: Bus, hub_id: str, hub: Hub, desk: OrderDesk, tally: 
 
     await bus.follow(TerminalPush.subject_for(hub_id, "*"), TerminalPush, push)
     await bus.serve_at(TerminalOrder.subject_for(hub_id, "*"), order, concurrency=MOST_ORDERS)
+
+
+async def _came(hub: Hub, hub_id: str, told: TerminalsCame, _: str) -> None:
+    if told.hub != hub_id:
+        for device_id, since in zip(told.ids, told.since, strict=False):
+            hub.came_elsewhere(device_id, since)
 
 
 async def _configure(hub: Hub, directory: Directory, device_id: int) -> None:

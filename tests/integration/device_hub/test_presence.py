@@ -1,6 +1,7 @@
 """Where terminals are, told through the broker: on connect, on leaving, after the broker lost its memory."""
 
 import asyncio
+from datetime import datetime
 
 import pytest
 from nats.js.errors import Error as JetStreamError
@@ -86,6 +87,24 @@ async def test_the_replaced_session_does_not_take_the_new_ones_presence_away(sit
             async with site.terminal(site.registry.devices[2]):
                 await eventually(lambda: is_here(site, 2))
             assert await is_anew()
+
+
+async def test_a_terminal_that_comes_to_another_hub_ends_its_older_connection(site: Site, start_hub: StartHub) -> None:
+    device, here = site.registry.devices[1], site.running
+    async with start_hub(instance="hub-b") as other, site.terminal(device) as old:
+        await eventually(lambda: is_here(site, 1))
+        site.running = other
+        async with site.terminal(device):
+            assert (await hear(old))["reason"] == "replaced"
+
+            async def is_there() -> bool:
+                presence = await site.presence(1)
+                return presence is not None and presence.hub == "hub-b"
+
+            await old.wait_closed()
+            await eventually(is_there)
+            assert (len(here.hub), len(other.hub)) == (0, 1)
+            site.running = here
 
 
 async def test_who_is_connected_is_seen_from_afar_and_a_dead_hubs_word_counts_for_nothing(site: Site) -> None:
@@ -204,7 +223,8 @@ async def test_who_leaves_while_the_broker_is_away_is_gone_when_it_is_back(site:
 
 async def test_what_waited_for_the_broker_does_not_overwrite_the_newer_hubs_entry(broker: Broker) -> None:
     async with broker.connect("hub") as bus:
-        keeper = PresenceKeeper(bus, "hub-a")
+        told: list[tuple[int, datetime]] = []
+        keeper = PresenceKeeper(bus, "hub-a", lambda *came: told.append(came))
         for device_id in (1, 2):
             keeper.connected(device_id, new_id(), now())
         elsewhere = Presence(hub="hub-z", session=new_id(), since=now())
@@ -213,12 +233,13 @@ async def test_what_waited_for_the_broker_does_not_overwrite_the_newer_hubs_entr
         async with background(keeper.keep()):
             assert await keeper.settle(10)
         second = await entry_of(bus, 2)
+        assert told == [(1, elsewhere.since)]
         assert await entry_of(bus, 1) == elsewhere and second is not None and second.hub == "hub-a"
 
 
 async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None:
     async with broker.connect("hub") as bus:
-        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))
+        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a", lambda *came: None))
         with pytest.raises(Unavailable):
             await lease.ready()
 
@@ -233,7 +254,7 @@ async def test_a_hub_is_ready_while_its_lease_is_renewed(broker: Broker) -> None
 async def test_a_lease_that_was_given_up_is_not_renewed(broker: Broker) -> None:
     """A hub says the rest of its farewell after it, for longer than renewals are apart."""
     async with broker.connect("hub") as bus:
-        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a"))
+        lease = Lease(bus, "hub-a", PresenceKeeper(bus, "hub-a", lambda *came: None))
         renewing = asyncio.create_task(lease.renew())
         await eventually(lambda: _is_leased(bus))
         await lease.end()
