@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,9 +42,10 @@ from shared.runtime import background, listen
 
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
-BACKLOG = 4_096
-"""connections that wait in the kernel's queue to be accepted, at most (Linux cuts it to net.core.somaxconn). Each has
-its turn within some 15 s; whom the kernel turns away asks again after 1, 3, 7, 15 s, and the hub may be idle then"""
+BACKLOG = 2_048
+"""connections that wait in the kernel's queue to be accepted. With more, those at its end have given up when it is their
+turn, and are work for nothing; with fewer, more are turned away by the kernel, ask again after 1, 3, 7, 15 s, and the
+hub may be idle then"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 100
@@ -95,6 +97,7 @@ async def service(settings: HubSettings) -> AsyncIterator[Running]:
         async with background(*jobs, later, deeds.keep(), hints.keep()), serve_admin(settings, health, metrics):
             # A hub that knows nobody would only refuse terminals that its sisters behind the same address let in.
             await directory.first_copy(FIRST_COPY_S)
+            gc.freeze()  # the copy stays, and is the most that a search for garbage would look through
             listening = partial(listen, settings.host, settings.port, share_port=settings.share_port, backlog=BACKLOG)
             async with door.receiving(listening, shared=settings.share_port) as port:
                 health.add("web")
