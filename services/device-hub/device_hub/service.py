@@ -43,9 +43,9 @@ from shared.runtime import background, listen
 FIRST_COPY_S = 30.0
 """how long a starting hub waits for its copy of the devices before it lets terminals knock, in seconds"""
 BACKLOG = 2_048
-"""connections that wait in the kernel's queue to be accepted. With more, those at its end have given up when it is their
-turn, and are work for nothing; with fewer, more are turned away by the kernel, ask again after 1, 3, 7, 15 s, and the
-hub may be idle then"""
+"""connections that wait in the kernel's queue to be accepted. With more, those at its end have given up when it is
+their turn, and are work for nothing; with fewer, more are turned away by the kernel, ask again after 1, 3, 7, 15 s, and
+the hub may be idle then"""
 LOOK_OVER_S = 120.0
 """how often terminals' configurations are compared with the copy, in case the news of a change was lost"""
 LOOK_AT_ONCE = 100
