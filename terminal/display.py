@@ -146,10 +146,8 @@ class Scenes:
                 self._hear_result(event, at)
             case CardRead(number=number):
                 self._put(Scene(Kind.CHECKING, "正在记录", "Recording", num=number), 2, at, 10)
-            case CardAnswer(state="recorded" | "repeated", number=number):
-                self._put(Scene(Kind.RECORDED, "打卡成功", "Clocked in", num=number, more_zh=self.greeting), 3, at, 4)
-            case CardAnswer(state="kept", number=number):
-                zh, en, *_ = WORDS["kept"]
+            case CardAnswer(state="recorded" | "repeated" | "kept" as state, number=number):
+                zh, en, *_ = WORDS[state]
                 self._put(Scene(Kind.RECORDED, zh, en, num=number, more_zh=self.greeting), 3, at, 4)
             case CardAnswer():
                 words = Scene(Kind.REFUSED, event.problem, event.problem_en, num=event.number)
@@ -157,6 +155,10 @@ class Scenes:
 
     def _hear_punch(self, punch: Punch, at: float) -> None:
         zh, en, again_zh, again_en = WORDS.get(punch.state, WORDS["repeated"])
+        if punch.channel is Channel.HERE:  # only this terminal has it, for all it knows
+            *_, again_zh, again_en = WORDS["kept"]
+            if punch.state == "repeated":
+                zh, en = again_zh, again_en
         self._clocked_in[punch.num] = (at, again_zh, again_en)
         self._clocked_in.move_to_end(punch.num)
         if len(self._clocked_in) > REMEMBERED:

@@ -47,10 +47,10 @@ def _keep(reserve: Reserve, card: str, at: datetime) -> CardAnswer:
     if owner is None:
         return CardAnswer(card, "", *NOBODYS)
     try:
-        made = reserve.punches.add(owner.known.num, owner.known.name, at, 0.0, held=owner.held)
+        reserve.punches.add(owner.known.num, owner.known.name, at, 0.0, held=owner.held)
     except StoreFull:
         return CardAnswer(card, "", *FULL)
-    return CardAnswer(card, "kept" if made.new else "repeated")
+    return CardAnswer(card, "kept")  # this one, or that of a moment ago
 
 
 def _people(library: Library) -> Mapping[str, Known]:

@@ -127,10 +127,19 @@ def test_whoever_is_there_is_told_of_a_picture() -> None:
     assert scenes.at(1) == PICTURED
 
 
+def test_what_only_this_terminal_has_is_never_called_clocked_in() -> None:
+    seen = Result(Channel.HERE, (Face("identified", "张三", "02", 91),))
+    again = Punch(Channel.HERE, "repeated", "here-2", "张三", "02", "2026-01-02T08:00:00+08:00")
+    for scene in (shown((0, again), at=1), shown((0, again), (6, seen), at=6.1)):
+        assert (scene.zh, scene.en) == ("已在本机保存", "Kept here")
+
+
 def test_cards() -> None:
     assert shown((0, CardRead("7")), at=1).kind is Kind.CHECKING
     done = shown((0, CardRead("7")), (1, CardAnswer("7", "recorded")), at=2)
     assert (done.kind, done.num) == (Kind.RECORDED, "7")
+    again = shown((0, CardRead("7")), (1, CardAnswer("7", "repeated")), at=2)
+    assert (again.kind, again.en) == (Kind.RECORDED, "Already clocked in")
     kept = shown((0, CardRead("7")), (1, CardAnswer("7", "kept")), at=2)
     assert (kept.kind, kept.zh, kept.en) == (Kind.RECORDED, "已在本机保存，稍后上传", "Kept here, will be sent")
     refused = shown((0, CardRead("7")), (1, CardAnswer("7", "", "没有登记", "nobody's")), at=2)
