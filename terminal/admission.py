@@ -59,6 +59,11 @@ async def prove(http: httpx.AsyncClient, server: Server, identity: Identity) -> 
         challenge = str(response.json()["challenge"])
     except (ValueError, KeyError, TypeError):
         raise Ended(f"no challenge: HTTP {response.status_code}") from None
+    return proved_by(challenge, identity)
+
+
+def proved_by(challenge: str, identity: Identity) -> str:
+    """What to say in `Authorization` to the hub that gave this challenge."""
     return f"Rollcall {challenge}:{_answer_to(challenge, identity)}:{identity.sn}"
 
 

@@ -2,8 +2,6 @@
 what it is told, and comes back with jitter when it loses it. No camera, no door: a fleet's load, not its work."""
 
 import asyncio
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Coroutine
@@ -15,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol as WebSocket
 from websockets.protocol import Side
 
-from terminal.admission import Identity, proved_at
+from terminal.admission import Identity, proved_at, proved_by
 from terminal.backoff import HUB_FIRST_S, Backoff
 from terminal.events import Rubbish, read_object
 from terminal.talks import MAX_FRAME
@@ -145,8 +143,7 @@ class Simulated(asyncio.Protocol):
             return None
         self._words = b""
         self._be_patient()
-        answer = hmac.new(self._secret.encode(), challenge.encode(), hashlib.sha256).hexdigest()
-        return self._ask_in(f"Rollcall {challenge}:{answer}:{self._sn}")
+        return self._ask_in(proved_by(challenge, Identity("", self._sn, self._secret)))
 
     def _ask_in(self, authorization: str) -> None:
         if self._transport is not None:

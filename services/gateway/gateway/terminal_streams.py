@@ -25,6 +25,10 @@ FRESH_S: Final = 2.0
 seconds."""
 
 
+CUTS: Final = frozenset({DeviceChange.REMOVED, DeviceChange.SUSPENDED, DeviceChange.SECRET_RENEWED})
+"""After these nobody goes on who came in before; a terminal with the new secret comes in again."""
+
+
 class OpenStream(Protocol):
     """What is needed of gateway.stream.Stream."""
 
@@ -93,7 +97,7 @@ class TerminalStreams:
         self._changed_at = time.monotonic()
         if event.change is DeviceChange.MANY:
             await self._look_at_all()
-        elif event.change in (DeviceChange.REMOVED, DeviceChange.SUSPENDED):
+        elif event.change in CUTS:
             self._cut(event.device_id)
         else:
             for stream in self._open.get(event.device_id, ()):

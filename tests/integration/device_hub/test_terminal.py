@@ -163,16 +163,20 @@ async def running(identity: Identity, server: Server) -> AsyncIterator[list[Even
 
 async def test_a_terminal_comes_back_when_its_hub_sends_it_away(site: Site, server: Server) -> None:
     async with running(Identity("门1", "SN1"), server) as heard:
-        await eventually(lambda: _last_is(heard, Online))
-        await site.running.hub.close()
-
-        async def is_back() -> bool:
-            return len(heard) >= 3
-
-        await eventually(is_back)
-    assert [type(event) for event in heard[:3]] == [Online, Offline, Online]
+        await _sent_away_and_back(site, heard)
     assert isinstance(heard[1], Offline)
     assert heard[1].reason == "stopping"
+
+
+async def _sent_away_and_back(site: Site, heard: list[Event]) -> None:
+    await eventually(lambda: _last_is(heard, Online))
+    await site.running.hub.close()
+
+    async def is_back() -> bool:
+        return len(heard) >= 3
+
+    await eventually(is_back)
+    assert [type(event) for event in heard[:3]] == [Online, Offline, Online]
 
 
 async def _last_is(heard: list[Event], kind: type[Event]) -> bool:
@@ -286,14 +290,7 @@ async def test_a_terminal_that_knows_the_hubs_time_comes_back_unasked(site: Site
     async with way_to(site.running.port) as (port, heads):
         nobody = Server("http://127.0.0.1:9", f"ws://127.0.0.1:{port}")
         async with running(Identity("门7", "SN7", "s" * 64), nobody) as heard:
-            await eventually(lambda: _last_is(heard, Online))
-            await site.running.hub.close()
-
-            async def is_back() -> bool:
-                return len(heard) >= 3
-
-            await eventually(is_back)
-    assert [type(event) for event in heard[:3]] == [Online, Offline, Online]
+            await _sent_away_and_back(site, heard)
     assert [head.partition(" ")[2].partition(" ")[0] for head in heads[:3]] == ["", "Rollcall", "Rollcall-At"]
 
 

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.app import create_app
 from gateway.gateway import Gateway, build
 from gateway.settings import GatewaySettings
+from gateway.terminal_streams import CUTS
 from shared.bus import Bus
 from shared.contracts.base import now
 from shared.contracts.devices import Device, DeviceChange, DeviceChanged, DeviceState, GetDevice
@@ -149,7 +150,7 @@ async def running(broker: Broker) -> AsyncIterator[Open]:
             yield Open(gateway, office, port, recognizer)
 
 
-@pytest.mark.parametrize("change", [DeviceChange.SUSPENDED, DeviceChange.REMOVED])
+@pytest.mark.parametrize("change", sorted(CUTS))
 async def test_a_terminal_that_may_no_longer_is_cut_off_at_once(running: Open, change: DeviceChange) -> None:
     async with running.stream(1) as socket, running.stream(2) as other:
         await running.office.tell(1, change)
@@ -172,7 +173,7 @@ async def test_a_change_is_asked_for_and_ends_the_stream_or_is_taken_over(runnin
         await running.office.tell(1, DeviceChange.EDITED)
         await eventually(lambda: is_at("东门"))
         running.office.put(1, state=DeviceState.SUSPENDED)
-        await running.office.tell(1, DeviceChange.SECRET_RENEWED)
+        await running.office.tell(1, DeviceChange.AUTHORISED)
         while (heard := await hear(socket)) == {"type": "next"}:
             pass
         assert heard == REFUSED
