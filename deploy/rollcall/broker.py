@@ -22,6 +22,7 @@ from rollcall.mqtt import (
     listener,
     write_listener,
 )
+from rollcall.running import says_ok
 from shared.bus.topology import NEEDS, rights
 
 OLDEST = (2, 14, 6)
@@ -212,7 +213,7 @@ async def start_server(config: Path, monitor_port: int, inherit: tuple[int, ...]
 async def _until_healthy(process: asyncio.subprocess.Process, monitor_port: int, log: Path) -> None:
     try:
         async with asyncio.timeout(READY_S):
-            while not await _healthy(monitor_port):
+            while not await says_ok(monitor_port, "/healthz?js-enabled-only=true"):
                 if process.returncode is not None:
                     raise BrokerError(f"nats-server ended at once: {_last_line(log)}")
                 await asyncio.sleep(0.03)
@@ -231,20 +232,6 @@ async def stop_broker(process: asyncio.subprocess.Process) -> None:
     except TimeoutError:
         process.kill()
         await process.wait()
-
-
-async def _healthy(monitor_port: int) -> bool:
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", monitor_port)
-    except OSError:
-        return False
-    try:
-        writer.write(b"GET /healthz?js-enabled-only=true HTTP/1.0\r\n\r\n")
-        return b" 200 " in await reader.readline()
-    except OSError:
-        return False
-    finally:
-        writer.close()
 
 
 def _last_line(log: Path) -> str:

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
 from rollcall.broker import BrokerError, start_broker, stop_broker
 from rollcall.keys import DataFolderError, Keys, open_folder
 from rollcall.mqtt import May, MqttOptions, read_clients
-from rollcall.running import FolderLock, Running, note_path, write_note
+from rollcall.running import FolderLock, Running, note_path, says_ok, write_note
 from rollcall.supervisor import FIRST_PAUSE_S, LONGEST_PAUSE_S, Child, Show, say
 from shared.runtime import background
 from shared.vision.weights import WeightError, Weights
@@ -296,11 +294,11 @@ def _children(options: Options, keys: Keys, running: Running, show: Show) -> dic
 
 async def _until_ready(system: System, progress: Callable[[str], None]) -> None:
     """Raises CannotStart when a service keeps ending or is not ready in READY_S."""
-    waiting = dict(system.ready_urls)
+    waiting = {name: urlsplit(url) for name, url in system.ready_urls.items()}
     try:
-        async with asyncio.timeout(READY_S), httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        async with asyncio.timeout(READY_S):
             while waiting:
-                for name in [name for name, url in waiting.items() if await _is_ready(client, url)]:
+                for name in [name for name, url in waiting.items() if await says_ok(url.port or 0, url.path)]:
                     progress(f"{name} is ready")
                     del waiting[name]
                 for name in waiting:
@@ -309,13 +307,6 @@ async def _until_ready(system: System, progress: Callable[[str], None]) -> None:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise CannotStart(f"not ready after {READY_S:.0f} s: {', '.join(waiting)}; see the log above.") from None
-
-
-async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await client.get(url)).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def _resolved(options: Options, data: Path) -> Options:

@@ -1,5 +1,7 @@
 """Where the system of a data folder runs: a lock while it does, and a note for the other commands."""
 
+import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -13,6 +15,7 @@ from rollcall.keys import DataFolderError, write_private
 from rollcall.mqtt import PID_FILE, MqttOptions
 
 ORPHAN_S = 5.0
+ANSWER_S = 5.0
 
 
 class Running(BaseModel):
@@ -50,6 +53,20 @@ def find_running(data: Path) -> Running | None:
 
 def write_note(data: Path, running: Running) -> None:
     write_private(note_path(data), running.model_dump_json(indent=2))
+
+
+async def says_ok(port: int, path: str) -> bool:
+    """Whether who listens on this port of loopback answers 200 within ANSWER_S. Asked many times a second while the
+    services start, so it must take next to nothing from them; an HTTP client would take half a core."""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                return b" 200 " in await reader.readline()
+            finally:
+                writer.close()
+    return False
 
 
 def broker_pid(data: Path) -> int | None:
