@@ -9,8 +9,6 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 ARGS ?=
-WHOLE_SYSTEMS := docs e2e faults security
-SMALL := compose contract integration unit
 
 .PHONY: up demo test test-compose check audit faults format models bench bench-search bench-scale clean
 
@@ -50,11 +48,13 @@ check: .venv/dev
 audit: .venv/dev
 	@$(PY) -m tests.security.audit
 
+# Modules are compiled once, not anew in each of the hundreds of processes that the tests start.
+test: export PYTHONDONTWRITEBYTECODE =
 test: check
 	@sh tests/needs.sh
-	@echo "the small tests, two files at a time; then whole systems, one after another"
-	$(PY) -m pytest -n 2 --dist loadfile $(addprefix --ignore=tests/,$(WHOLE_SYSTEMS)) $(ARGS) || [ $$? = 5 ]
-	$(PY) -m pytest $(addprefix --ignore=tests/,$(SMALL)) $(ARGS) || [ $$? = 5 ]
+	@echo "the tests, three files at a time; then those that want the machine to themselves"
+	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS) || [ $$? = 5 ]
+	$(PY) -m pytest -m alone $(ARGS) || [ $$? = 5 ]
 
 faults: .venv/dev
 	@sh tests/needs.sh

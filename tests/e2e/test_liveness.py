@@ -39,7 +39,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory, asked: None) -> Async
         yield running
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 
 def students(system: System) -> list[tuple[object, ...]]:

@@ -6,6 +6,8 @@ The long form, which holds every recovery to ten seconds: `python -m tests.fault
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from tests.conftest import require_real
 from tests.faults.harness import (
     HEAD,
@@ -26,6 +28,7 @@ LATEST_S = 20.0
 """A service is back by itself within this time of its dependency: twice BACK_S, for a machine that has more to do."""
 
 
+@pytest.mark.alone
 async def test_nothing_is_lost_doubled_or_misnamed_whatever_breaks(tmp_path: Path) -> None:
     """Recovery is waited for, and every door is answered again, before the next fault strikes."""
     dice = Random(1)
