@@ -48,7 +48,8 @@ check: .venv/dev
 audit: .venv/dev
 	@$(PY) -m tests.security.audit
 
-# Modules are compiled once, not anew in each of the hundreds of processes that the tests start.
+# Python keeps what it has compiled, so that the hundreds of processes which the tests start do not all do it anew. Files
+# come in the order of their folders: whole systems early, and many short unit tests at the end, so that all end together.
 test: export PYTHONDONTWRITEBYTECODE =
 test: check
 	@sh tests/needs.sh
