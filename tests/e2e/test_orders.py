@@ -27,7 +27,7 @@ from terminal.simulator import SimulatedDoor
 from tests.e2e.test_command_line import said
 from tests.systems import a_site, rows
 
-LOG = "SELECT by, action, detail FROM audit WHERE action LIKE 'device open_door%'"
+LOG = "SELECT `by`, action, detail FROM audit WHERE action LIKE 'device open_door%'"
 
 
 async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_log_says_who(
