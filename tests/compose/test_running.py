@@ -26,7 +26,7 @@ from tests.systems import data_url, photos, register
 pytestmark = [
     pytest.mark.compose,
     pytest.mark.skipif(
-        os.environ.get("ROLLCALL_COMPOSE") != "1", reason="takes ten minutes and a Docker engine: make test-compose"
+        os.environ.get("ROLLCALL_COMPOSE") != "1", reason="takes 20 minutes and a Docker engine: make test-compose"
     ),
 ]
 KILLED = ("recognizer", "registry", "gateway", "device-hub", "nats", "mysql", "proxy", "mqtt", "mqtt-bridge")
