@@ -127,7 +127,8 @@ class Stack:
 
     def rows(self, query: str) -> list[list[str]]:
         """What the database says."""
-        client = 'exec mysql --default-character-set=utf8mb4 --batch --skip-column-names -urollcall -p"$(cat /run/secrets/mysql_password)" rollcall'
+        options = "--default-character-set=utf8mb4 --batch --skip-column-names"
+        client = f'exec mysql {options} -urollcall -p"$(cat /run/secrets/mysql_password)" rollcall'
         said = self.compose("exec", "-T", "mysql", "sh", "-c", f"{client} -e '{query}'")
         return [line.split("\t") for line in said.splitlines()]
 
