@@ -2,13 +2,16 @@
 
 import hashlib
 import hmac
+import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from terminal.events import Ended
+from terminal.trust import trusted
 
 ANSWER_S = 10.0
 """how long the server may take to answer a request or a hello"""
@@ -33,6 +36,16 @@ class Server:
 
     api: str
     hub: str
+    ca: Path | None = None
+    """an authority to trust beside those of this machine"""
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return trusted(self.ca)
+
+    def tls(self, url: str) -> ssl.SSLContext | None:
+        """What websockets wants to know for this address."""
+        return self.trust if url.startswith("wss:") else None
 
     @property
     def token_url(self) -> str:

@@ -245,7 +245,7 @@ class CardDesk:
         form = {"faceName": card, "time": f"{at.timestamp():.3f}", "seq": str(self._number)}
         backoff = Backoff(Random())  # noqa: S311 - jitter, no secret
         try:
-            async with httpx.AsyncClient(timeout=POST_S, trust_env=False) as http:
+            async with httpx.AsyncClient(timeout=POST_S, verify=self._server.trust, trust_env=False) as http:
                 async with asyncio.timeout(self._patience_s):
                     while (answer := await self._once(http, form, card)) is None:
                         await asyncio.sleep(backoff.again())

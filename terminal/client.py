@@ -70,7 +70,7 @@ class Terminal:
 
     async def run(self) -> None:
         """Until cancelled: connect, serve, and connect again."""
-        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http, asyncio.TaskGroup() as group:
+        async with self._http() as http, asyncio.TaskGroup() as group:
             keeper = self._keeper = self._new_keeper(http, self._reserve) if self._reserve else None
             hub = HubTalk(self.hear, self._orders, self._clock, self._teller, keeper)
             group.create_task(self._keep(Channel.HUB, partial(self._to_hub, http, hub), HUB_FIRST_S))
@@ -78,6 +78,9 @@ class Terminal:
                 group.create_task(keeper.run())
             if self._camera is not None:
                 group.create_task(self._recognise(http, self._camera))
+
+    def _http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(timeout=ANSWER_S, verify=self._server.trust, trust_env=False)
 
     def hear(self, event: Event) -> None:
         """Take note of what decides who recognises and what is to be told; pass it on."""

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import httpx
 
 from terminal.latch import Switch, SwitchError
+from terminal.trust import trusted
 
 ANSWER_S: Final = 1.5
 """how long a relay may take to answer: less than the office waits for its order"""
@@ -213,7 +214,7 @@ class HttpSwitch:
             raise WrongAddress(f"{address}: there is no host in it")
         # No connection is kept: small web servers have few, and shall not lose their relay to an idle one.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.AsyncClient(timeout=ANSWER_S, trust_env=False, limits=limits)
+        self._http = httpx.AsyncClient(timeout=ANSWER_S, verify=trusted(), trust_env=False, limits=limits)
 
     async def turn(self, on: bool) -> None:
         try:

@@ -30,7 +30,13 @@ async def show(
     httpx.HTTPError, OSError, WebSocketException."""
     token = await fetch_token(http, server, identity)
     async with connect(
-        server.stream_url, max_size=MAX_FRAME, compression=None, proxy=None, open_timeout=ANSWER_S, close_timeout=1
+        server.stream_url,
+        ssl=server.tls(server.stream_url),
+        max_size=MAX_FRAME,
+        compression=None,
+        proxy=None,
+        open_timeout=ANSWER_S,
+        close_timeout=1,
     ) as socket:
         await socket.send(json.dumps({"type": "hello", "token": token}))
         await _talk(socket, jpeg, every_s, shown)

@@ -47,11 +47,12 @@ TROUBLE = (OSError, TimeoutError, WebSocketException, httpx.HTTPError, Rubbish, 
 
 @asynccontextmanager
 async def _open(
-    url: str, headers: dict[str, str], ping_s: float | None, patience_s: float = ANSWER_S
+    server: Server, url: str, headers: dict[str, str], ping_s: float | None, patience_s: float = ANSWER_S
 ) -> AsyncIterator[ClientConnection]:
     # No proxy and no compression: a terminal talks to its own campus, and frames are compressed already.
     async with connect(
         url,
+        ssl=server.tls(url),
         additional_headers=headers,
         max_size=MAX_FRAME,
         compression=None,
@@ -101,7 +102,7 @@ class HubTalk:
 
     async def run(self, server: Server, authorization: str, stands: Callable[[], None]) -> None:
         headers = {"Authorization": authorization}
-        async with _open(server.channel_url, headers, ping_s=None, patience_s=IN_LINE_S) as socket:
+        async with _open(server, server.channel_url, headers, ping_s=None, patience_s=IN_LINE_S) as socket:
             welcome = await self._greet(socket)
             stands()
             await self._take_config(socket, welcome)
@@ -215,7 +216,7 @@ class StreamTalk:
 
     async def run(self, server: Server, token: str, stands: Callable[[], None]) -> None:
         self._wanted.clear()
-        async with _open(server.stream_url, {}, ping_s=20) as socket:
+        async with _open(server, server.stream_url, {}, ping_s=20) as socket:
             await socket.send(json.dumps({"type": "hello", "token": token}))
             async with asyncio.timeout(ANSWER_S):
                 self._take(read_object(await socket.recv()))

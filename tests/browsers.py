@@ -43,13 +43,17 @@ def camera_film(path: Path, pictures: Iterable[bytes], frames_each: int = 30) ->
 
 
 @asynccontextmanager
-async def browser(film: Path | None, *, locale: str = "zh-CN") -> AsyncIterator[BrowserContext]:
+async def browser(
+    film: Path | None, *, locale: str = "zh-CN", any_certificate: bool = False
+) -> AsyncIterator[BrowserContext]:
     """A new browser whose camera plays `film`; None: a machine without a camera."""
     camera = [*CAMERA, f"--use-file-for-fake-video-capture={film}"] if film else []
     executable = chromium()
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=executable, args=[*QUIET, *camera])
-        context = await running.new_context(locale=locale, viewport={"width": 1280, "height": 800})
+        context = await running.new_context(
+            locale=locale, viewport={"width": 1280, "height": 800}, ignore_https_errors=any_certificate
+        )
         if film:
             await context.grant_permissions(["camera"])
         try:

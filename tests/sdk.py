@@ -6,9 +6,9 @@ from typing import Any
 from aip import AipFace
 from aip.base import AipBase
 
-from rollcall.local import System
 from rollcall.office import bus_of
 from shared.contracts.library import CreateKey, IssuedKey
+from tests.systems import Site
 
 OFFICIAL = "https://aip.baidubce.com"
 
@@ -23,9 +23,9 @@ def pointed_at(url: str, key: IssuedKey) -> Any:
     return client
 
 
-async def a_key(system: System, name: str, qps: float | None = None) -> IssuedKey:
+async def a_key(site: Site, name: str, qps: float | None = None) -> IssuedKey:
     """As `rollcall key create` does."""
-    async with bus_of(system.options.data) as bus:
+    async with bus_of(site.data) as bus:
         return await bus.ask(CreateKey(name=name, qps=qps, by="test"))
 
 

@@ -7,11 +7,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from rollcall.terminal import eye_options, key_file_of, run_program, secret_of, start_again
+from rollcall.terminal import ca_option, eye_options, key_file_of, run_program, secret_of, start_again
+
+if TYPE_CHECKING:
+    from terminal.admission import Identity, Server
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -158,39 +161,41 @@ def run(
 @click.option("--name", required=True, help="As the office knows it, or shall know it.")
 @click.option("--sn", required=True, help="Serial number.")
 @click.option("--secret-file", type=FILE, help="File with the secret that `rollcall device add` printed.")
+@ca_option
 @click.pass_context
-def join(context: click.Context, server: str, name: str, sn: str, secret_file: Path | None) -> None:
+def join(context: click.Context, server: str, name: str, sn: str, secret_file: Path | None, ca: Path | None) -> None:
     """Bring everybody who was registered here to a server. Their punches follow, with their times, as soon as
     `rollcall terminal --offline FOLDER` runs. Whoever the server does not take stays here, with all punches: mend
     what is said, and join again.
     """
     with _box(context) as box:
-        refused = asyncio.run(_join(server.rstrip("/"), name, sn, secret_of(secret_file), box))
+        from terminal.admission import Identity, Server
+
+        identity, address = Identity(name, sn, secret_of(secret_file)), Server(server.rstrip("/"), "", ca)
+        refused = asyncio.run(_join(address, identity, box))
     click.echo(f"Go on with: rollcall terminal --name {name} --sn {sn} --offline {context.obj[0]} …")
     if refused:
         sys.exit(1)
 
 
-async def _join(server: str, name: str, sn: str, secret: str, box: Any) -> int:
+async def _join(address: "Server", identity: "Identity", box: Any) -> int:
     """How many were not taken. Raises ClickException."""
     import httpx
 
-    from terminal.admission import ANSWER_S, Identity, Server, fetch_token
+    from terminal.admission import ANSWER_S, fetch_token
     from terminal.events import Ended
     from terminal.standalone import Joined, join
-
-    identity, address = Identity(name, sn, secret), Server(server, "")
 
     def tell(joined: Joined) -> None:
         said = joined.problem or f"joined, {joined.released} punches will be sent"
         click.echo(f"{joined.name} ({joined.num}): {said}")
 
     try:
-        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as http:
-            done, refused = await join(http, server, lambda: fetch_token(http, address, identity), box, tell)
+        async with httpx.AsyncClient(timeout=ANSWER_S, verify=address.trust, trust_env=False) as http:
+            done, refused = await join(http, address.api, lambda: fetch_token(http, address, identity), box, tell)
     except Ended as error:
         raise click.ClickException(f"the server says: {error}") from None
     except httpx.HTTPError as error:
-        raise click.ClickException(f"{server} does not answer: {error or type(error).__name__}") from None
+        raise click.ClickException(f"{address.api} does not answer: {error or type(error).__name__}") from None
     click.echo(f"{done} joined, {refused} did not")
     return refused

@@ -53,6 +53,24 @@ def _read_config(context: click.Context, parameter: click.Parameter, file: Path 
     context.default_map = given
 
 
+def _read_authority(context: click.Context, parameter: click.Parameter, file: Path | None) -> Path | None:
+    """Raises BadParameter now, rather than at every try to connect."""
+    if file is not None:
+        from terminal.trust import trusted
+
+        try:
+            trusted(file)
+        except OSError as error:  # ssl.SSLError is one
+            raise click.BadParameter(f"{file} is no certificate in PEM form: {error}") from None
+    return file
+
+
+ca_option = click.option(
+    "--ca", type=click.Path(path_type=Path, dir_okay=False, exists=True), callback=_read_authority,
+    help="Certificate of an authority to trust beside this machine's: a campus's own, in PEM form.",
+)  # fmt: skip
+
+
 def eye_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How this terminal recognises by itself; an EyeSettings takes what they give."""
     ours = "Only where this terminal recognises by itself: nobody tells it the server's, so set it as there"
@@ -87,6 +105,7 @@ def eye_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )  # fmt: skip
 @click.option("--server", default="http://127.0.0.1:8000", show_default=True, help="The gateway.")
 @click.option("--hub", default="", help="The device-hub.  [default: ws://…, the server's port + 1]")
+@ca_option
 @click.option("--camera", default="", help="Without one: cards and orders only.")
 @click.option("--loop/--no-loop", default=True, help="A film or folder begins again at its end.  [default: loop]")
 @click.option(
@@ -115,6 +134,7 @@ def terminal(
     secret_file: Path | None,
     server: str,
     hub: str,
+    ca: Path | None,
     camera: str,
     loop: bool,
     seconds_each: float,
@@ -138,7 +158,7 @@ def terminal(
         raise click.ClickException(f"{error.name} is not installed: pip install 'rollcall[terminal]'") from None
     fittings = Fittings(camera, loop, seconds_each, relay, light, card, display)
     identity = Identity(name, sn, secret_of(secret_file))
-    address = Server(server.rstrip("/"), hub.rstrip("/") or _hub_beside(server))
+    address = Server(server.rstrip("/"), hub.rstrip("/") or _hub_beside(server), ca)
 
     async def run(find: Any) -> bool:
         from terminal.program import by_server, run_door

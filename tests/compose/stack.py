@@ -6,10 +6,11 @@ import json
 import os
 import resource
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,43 +18,102 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from rollcall.keys import Keys
 from rollcall.local import free_port
+from rollcall.running import Running
+from shared.bus.topology import NEEDS
 from shared.testing import eventually
-from tests.compose.engine import ROOT, Engine
+from tests.compose.engine import ROOT, Engine, build_options
+from tests.docs.guides import blocks_of
+from tests.systems import Site
 
-PROJECT = "rollcall-test"
+SERVICES = ("gateway", "recognizer", "registry", "device-hub")
+"""those that tell of themselves on the operators' port"""
+OPERATORS_PORT = 9100
+NOT_SOURCES = (".git", ".venv", ".*_cache", ".cache", "__pycache__", "*.egg-info", "data", "secrets", ".env")
 BACK_S = 240.0
 """recognizers that start together on two busy cores take a minute and a half"""
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Where a stack is published on loopback."""
+
+    web: int = field(default_factory=free_port)
+    https: int = field(default_factory=free_port)
+    hub: int = field(default_factory=free_port)
+    mqtt: int = field(default_factory=free_port)
+    grafana: int = field(default_factory=free_port)
+
+
+@dataclass(frozen=True)
 class Stack:
-    """A project of containers."""
+    """A checkout of somebody who follows docs/operating.md, and the containers that they have started."""
 
     engine: Engine
-    env_file: Path
-    web_port: int
-    hub_port: int
-    mqtt_port: int
+    root: Path
+    ports: Ports
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}"
+        return f"http://127.0.0.1:{self.ports.web}"
 
     @property
     def hub_url(self) -> str:
-        return f"ws://127.0.0.1:{self.hub_port}"
+        return f"ws://127.0.0.1:{self.ports.hub}"
+
+    @property
+    def deploy(self) -> Path:
+        return self.root / "deploy"
 
     @property
     def secrets(self) -> Path:
-        return secrets_beside(self.env_file)
+        return self.deploy / "secrets"
+
+    def secret(self, name: str) -> str:
+        return (self.secrets / name).read_text().strip()
+
+    def follow(self, begins: str, guide: str = "operating.md") -> str:
+        """Type the block of the guide that begins so; what it printed."""
+        typed = block(guide, begins)
+        return self.engine.run("sh", "-e", "-c", typed, folder=self.root if typed.startswith("cd ") else self.deploy)
 
     def compose(self, *command: str) -> str:
-        files = ("--env-file", str(self.env_file), "-f", str(ROOT / "deploy/compose.yaml"), "-p", PROJECT)
-        return self.engine.run(*self.engine.compose, *files, *command)
+        return self.engine.run("docker", "compose", *command, folder=self.deploy)
 
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "-q", service).split()
+
+    def address(self, container: str) -> str:
+        """Its own, which the machine of the engine reaches also where nobody else does."""
+        networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        return self.engine.docker("inspect", "--format", networks, container).split()[0]
+
+    def site(self, folder: Path) -> Site:
+        """For tests that do not care where they run; `folder` is good while this process and the containers live."""
+        admin = {
+            f"{service}-{number}": f"http://{self.address(container)}:{OPERATORS_PORT}"
+            for service in SERVICES
+            for number, container in enumerate(self.containers(service), start=1)
+        }
+        nats, mysql = (self.address(self.containers(service)[0]) for service in ("nats", "mysql"))
+        return Site(
+            folder,
+            Keys(
+                broker={user: self.secret(f"nats_{user}") for user in NEEDS},
+                library=self.secret("library_key"),
+                web=self.secret("web_secret"),
+                token=self.secret("token_secret"),
+            ),
+            Running(
+                pid=os.getpid(),
+                nats_url=f"nats://{nats}:4222",
+                url=self.url,
+                hub_url=self.hub_url,
+                admin_urls=admin,
+            ),
+            f"mysql://rollcall:{self.secret('mysql_password')}@{mysql}:3306/rollcall",
+        )
 
     def state(self, container: str) -> tuple[str, str]:
         """(when it started, its health)."""
@@ -67,7 +127,8 @@ class Stack:
 
     def rows(self, query: str) -> list[list[str]]:
         """What the database says."""
-        client = 'exec mysql --batch --skip-column-names -urollcall -p"$(cat /run/secrets/mysql_password)" rollcall'
+        options = "--default-character-set=utf8mb4 --batch --skip-column-names"
+        client = f'exec mysql {options} -urollcall -p"$(cat /run/secrets/mysql_password)" rollcall'
         said = self.compose("exec", "-T", "mysql", "sh", "-c", f"{client} -e '{query}'")
         return [line.split("\t") for line in said.splitlines()]
 
@@ -84,6 +145,10 @@ class Stack:
     async def killed_and_back(self, container: str) -> None:
         before, _ = self.state(container)
         self.kill(container)
+        await self.back(container, before)
+
+    async def back(self, container: str, before: str) -> None:
+        """Wait until it runs and is well that was started `before`."""
 
         async def renewed() -> bool:
             since, health = await asyncio.to_thread(self.state, container)
@@ -92,48 +157,56 @@ class Stack:
         await eventually(renewed, BACK_S, f"{container} is back")
 
 
-def written(begins: str) -> list[str]:
-    """What docs/operating.md gives to `docker compose` in the line that begins so, without where its output goes."""
-    lines = (ROOT / "docs/operating.md").read_text(encoding="utf-8").splitlines()
-    (line,) = (line for line in lines if line.startswith(f"docker compose {begins}"))
-    return shlex.split(line.partition(" > ")[0])[2:]
+def block(guide: str, begins: str) -> str:
+    """What somebody types who follows the guide, without its last line break."""
+    (found,) = (b.text for b in blocks_of((ROOT / "docs" / guide).read_text("utf-8")) if b.text.startswith(begins))
+    return found.rstrip()
 
 
-def secrets_beside(env_file: Path) -> Path:
-    return env_file.parent / "secrets"
-
-
-def rollcall(engine: Engine, secrets: Path, *command: str) -> str:
-    """A command about the secrets, which are /secrets to it; its standard output."""
-    user = f"{os.getuid()}:{os.getgid()}"
-    mount = f"{secrets}:/secrets"
-    return engine.docker("run", "--rm", "--network=none", "-u", user, "-v", mount, "rollcall-cli", *command)
+DOCKER = """#!/bin/sh
+# `docker` of who follows the guides here: this engine, this project, and how packages are found.
+case "$1" in
+compose) shift; exec {compose} -p {project} "$@" ;;
+build) shift; exec {docker} build {options} "$@" ;;
+*) exec {docker} "$@" ;;
+esac
+"""
 
 
 @contextmanager
-def running(engine: Engine, images: Mapping[str, str], folder: Path) -> Iterator[Stack]:
-    """The stack from its secrets to its end; at the end containers, volumes and networks are gone."""
-    env_file = folder / "env"
-    secrets = secrets_beside(env_file)
-    secrets.mkdir()
-    rollcall(engine, secrets, "secrets", "/secrets")
-    web, hub, tls, mqtt = free_port(), free_port(), free_port(), free_port()
+def a_checkout(engine: Engine, images: Mapping[str, str], folder: Path, **changed: object) -> Iterator[Stack]:
+    """A copy of the sources, in whose deploy/ the guides are followed. At the end containers, volumes and networks are
+    gone. `changed`: settings other than the tests' own."""
+    root, ports = folder / "rollcall", Ports()
+    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_SOURCES))
+    project = f"rollcall-test-{ports.web}"
+    program = folder / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(
+        DOCKER.format(
+            compose=shlex.join(engine.compose),
+            docker=shlex.quote(str(shutil.which("docker", path=engine.env["PATH"]))),
+            project=project,
+            options=shlex.join(build_options(folder)),
+        )
+    )
+    program.chmod(0o755)
     settings = {
         **images,
-        "ROLLCALL_SECRETS": secrets,
-        "ROLLCALL_HTTP": f"127.0.0.1:{web}",
-        "ROLLCALL_HTTPS": f"127.0.0.1:{tls}",
-        "ROLLCALL_HUB": f"127.0.0.1:{hub}",
-        "ROLLCALL_MQTT": f"127.0.0.1:{mqtt}",
-        "COMPOSE_PROFILES": "mqtt",
+        "ROLLCALL_HTTP": f"127.0.0.1:{ports.web}",
+        "ROLLCALL_HTTPS": f"127.0.0.1:{ports.https}",
+        "ROLLCALL_HUB": f"127.0.0.1:{ports.hub}",
+        "ROLLCALL_MQTT": f"127.0.0.1:{ports.mqtt}",
+        "ROLLCALL_GRAFANA": f"127.0.0.1:{ports.grafana}",
         "ROLLCALL_OPEN_FILES": min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "ROLLCALL_DEBOUNCE_S": 86_400,  # one punch per person and place, however long the test takes
         "MYSQL_BUFFER_POOL": "64M",
+        **changed,
     }
-    env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    stack = Stack(engine, env_file, web, hub, mqtt)
+    env = engine.env | {name: str(value) for name, value in settings.items()}
+    env["PATH"] = os.pathsep.join((str(program.parent), env["PATH"]))
+    stack = Stack(replace(engine, env=env), root, ports)
     try:
-        stack.compose("up", "-d")
         yield stack
     finally:
         print(stack.compose("logs", "--no-color", "--tail=60"))

@@ -19,8 +19,7 @@ UP = "make up\n"
 
 ITSELF = "this very test is part of it"
 A_SECOND_SYSTEM = "starts a second system with other settings"
-DOCKER = "needs a Docker engine"
-BY_HAND = f"{DOCKER}, and no test has one for it"
+COMPOSE = "needs a Docker engine: tests/compose types it there"
 
 EXEMPT: dict[str, dict[str, str]] = {
     "README.md": {"make test\n": ITSELF, "make demo\n": "docs/start.md has it as well"},
@@ -30,16 +29,16 @@ EXEMPT: dict[str, dict[str, str]] = {
         "rollcall import-baidu": "asks the cloud: tests/e2e/test_moving.py types it",
     },
     "docs/operating.md": {
-        "cd deploy": f"{DOCKER}: tests/compose/stack.py does it with a folder of its own",
-        "printf 'choose-a-long-one": f"{DOCKER}: tests/compose/test_running.py adds terminals so",
-        "docker compose up -d --no-recreate --scale": f"{DOCKER}: tests/compose/test_running.py",
-        "docker compose -f compose.yaml -f compose.ha.yaml": f"{DOCKER}: tests/compose/test_files.py reads the "
-        "files, tests/integration/bus/test_cluster.py has three brokers without containers",
-        "docker compose --profile monitoring": f"{BY_HAND}: tests/compose/test_monitoring.py looks at the files",
-        "mkdir -p backup": f"{DOCKER}: tests/compose/test_running.py saves the database so",
-        "printf 'a-long-passphrase": f"{BY_HAND}: tests/e2e/test_moving.py seals a library without containers",
-        "docker compose stop registry": BY_HAND,
-        "sh images.sh": f"{DOCKER}: the lines of the start once more",
+        "cd deploy": COMPOSE,
+        "printf 'choose-a-long-one": COMPOSE,
+        "docker compose exec -T proxy cat": COMPOSE,
+        "docker compose up -d --no-recreate --scale": COMPOSE,
+        "echo COMPOSE_FILE": COMPOSE,
+        "echo COMPOSE_PROFILES": f"{COMPOSE}, where the image of Grafana can be pulled",
+        "mkdir -p backup": COMPOSE,
+        "printf 'a-long-passphrase": COMPOSE,
+        "docker compose stop registry nats": COMPOSE,
+        "sh images.sh": COMPOSE,
     },
     "docs/scale.md": {
         "rollcall up --hubs": f"{A_SECOND_SYSTEM}, with 65,536 terminals: tests/e2e/test_fleet.py has fewer"
@@ -53,9 +52,8 @@ EXEMPT: dict[str, dict[str, str]] = {
     "docs/mqtt.md": {
         "rollcall mqtt add home": "tests/e2e/test_mqtt.py types it, into a system that has MQTT on",
         "import json, os": "tests/e2e/test_mqtt.py runs it; it listens for ever",
-        "docker run": "needs a Docker engine: tests/compose adds a client; tests/integration/mqtt_bridge/"
-        "test_containers.py has the server, the bridge and Home Assistant without one",
-        "install -m 444": "needs a certificate of one's own: tests/unit/mqtt_bridge/test_access.py sees that it stays",
+        "docker run": COMPOSE,
+        "install -m 444": COMPOSE,
     },
 }
 """Guide → how a block that is not run begins → why. One that begins no block fails the test."""

@@ -14,8 +14,7 @@ import pytest_asyncio
 from PIL import Image
 from websockets.asyncio.client import connect
 
-from rollcall.local import System
-from tests.systems import a_system, data_url, photos, register, rows, web_client
+from tests.systems import Site, a_site, data_url, photos, register, rows, web_client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,18 +22,18 @@ EMPTY_TABLES = ("students", "faces", "photos", "face_users")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with a_system(tmp_path_factory.mktemp("bad") / "data") as running:
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with a_site(tmp_path_factory.mktemp("bad") / "data") as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def web(system: System) -> AsyncIterator[httpx.AsyncClient]:
+async def web(system: Site) -> AsyncIterator[httpx.AsyncClient]:
     async with web_client(system) as client:
         yield client
 
 
-def counts(system: System) -> list[object]:
+def counts(system: Site) -> list[object]:
     return [rows(system, f"select count(*) from {table}")[0][0] for table in EMPTY_TABLES]
 
 
@@ -79,7 +78,7 @@ def bad_pictures() -> dict[str, tuple[bytes, str]]:
 
 
 @pytest.mark.parametrize("name", list(bad_pictures()))
-async def test_a_bad_picture_registers_nobody_and_says_why(system: System, web: httpx.AsyncClient, name: str) -> None:
+async def test_a_bad_picture_registers_nobody_and_says_why(system: Site, web: httpx.AsyncClient, name: str) -> None:
     picture, reason = bad_pictures()[name]
     before = counts(system)
     answer = await register(web, "bad_1", "坏照片", picture)
@@ -127,7 +126,7 @@ async def test_twenty_megabytes_are_refused_before_they_are_read(web: httpx.Asyn
 
 
 @pytest.mark.parametrize("missing", ["stu_name", "stu_class", "stu_num", "gender", "photo"])
-async def test_a_missing_field_is_named(system: System, web: httpx.AsyncClient, missing: str) -> None:
+async def test_a_missing_field_is_named(system: Site, web: httpx.AsyncClient, missing: str) -> None:
     form = {"stu_name": "名", "stu_class": "班", "stu_num": "m1", "gender": "MAN", "consent": "yes"}
     files = {"photo": ("p.jpg", photos()["Barack Obama"][0])}
     form.pop(missing, None)
@@ -139,14 +138,14 @@ async def test_a_missing_field_is_named(system: System, web: httpx.AsyncClient, 
 @pytest.mark.parametrize(
     "num", ["a b", "学号", "x'; drop table students; --", "<script>", "1" * 129, "a-b", "a\u0000b"]
 )
-async def test_odd_student_numbers_are_refused_with_the_rule(system: System, web: httpx.AsyncClient, num: str) -> None:
+async def test_odd_student_numbers_are_refused_with_the_rule(system: Site, web: httpx.AsyncClient, num: str) -> None:
     answer = await register(web, num, "奇怪", photos()["Barack Obama"][0])
     assert "信息不对, 请重新填写" in answer.text
     assert "<script>" not in answer.text.replace('<script type="module"', "")
     assert rows(system, "select 1 from students where st_name = '奇怪'") == []
 
 
-async def test_a_taken_number_and_a_known_face_are_refused(system: System, web: httpx.AsyncClient) -> None:
+async def test_a_taken_number_and_a_known_face_are_refused(system: Site, web: httpx.AsyncClient) -> None:
     faces = photos()
     name = "O'Brien \"<b>𠮷\u200d</b>"
     assert (await register(web, "taken", name, faces["Barack Obama"][0])).status_code == 303
@@ -161,7 +160,7 @@ async def test_a_taken_number_and_a_known_face_are_refused(system: System, web: 
     assert answer["dict"]["name"] == name
 
 
-async def test_ten_at_once_with_one_number_make_one_student(system: System, web: httpx.AsyncClient) -> None:
+async def test_ten_at_once_with_one_number_make_one_student(system: Site, web: httpx.AsyncClient) -> None:
     picture = photos()["Jacinda Ardern"][0]
     answers = await asyncio.gather(*(register(web, "race", "竞赛", picture) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers).count(303) == 1
@@ -171,7 +170,7 @@ async def test_ten_at_once_with_one_number_make_one_student(system: System, web:
 
 
 async def stream(
-    system: System, *messages: str | bytes, until: str = "error", origin: str | None = None
+    system: Site, *messages: str | bytes, until: str = "error", origin: str | None = None
 ) -> dict[str, Any]:
     """Send messages to /stream; the first thing of kind `until` that it says."""
     url = f"ws{system.running.url.removeprefix('http')}/stream"
@@ -203,18 +202,18 @@ HELLO = json.dumps({"type": "hello"})
     ],
 )
 async def test_rubbish_on_the_stream_ends_it_with_a_reason(
-    system: System, messages: list[str | bytes], code: str
+    system: Site, messages: list[str | bytes], code: str
 ) -> None:
     said = await stream(system, *messages)
     assert (said["type"], said["code"]) == ("error", code)
     assert said["zh"]
 
 
-async def test_another_sites_page_cannot_stream(system: System) -> None:
+async def test_another_sites_page_cannot_stream(system: Site) -> None:
     assert (await stream(system, HELLO, origin="https://evil.example"))["code"] == "not_allowed"
 
 
-async def test_a_truncated_frame_is_answered_and_the_stream_goes_on(system: System) -> None:
+async def test_a_truncated_frame_is_answered_and_the_stream_goes_on(system: Site) -> None:
     whole = photos()["Barack Obama"][0]
     said = await stream(system, HELLO, whole[: len(whole) // 2], until="result")
     assert "不完整" in said["problem"]["zh"]

@@ -13,13 +13,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rollcall.__main__ import main
-from rollcall.local import System
 from rollcall.office import bus_of, ensure_device
 from shared.bus.terminals import order
 from shared.contracts.devices import DeviceConfig, EditDevice
 from shared.contracts.terminals import Restart, TerminalOrder
 from shared.testing import eventually
-from tests.systems import a_system, photos, register, rows, web_client
+from tests.systems import Site, a_site, photos, register, rows, web_client
 
 OPEN_S = 1.5
 
@@ -51,7 +50,7 @@ class Program:
 
 
 @asynccontextmanager
-async def door_program(system: System, secret: str, camera: Path) -> AsyncIterator[Program]:
+async def door_program(site: Site, secret: str, camera: Path, *more: str) -> AsyncIterator[Program]:
     file = camera.parent / "secret.txt"
     file.write_text(secret + "\n")
     file.chmod(0o600)
@@ -61,9 +60,9 @@ async def door_program(system: System, secret: str, camera: Path) -> AsyncIterat
         f'card = ["fifo:{camera.parent / "card"}"]\n',
         encoding="utf-8",
     )
-    options = ("--config", str(config), "--server", system.running.url, "--hub", system.running.hub_url)
+    options = ("--config", str(config), "--server", site.running.url, "--hub", site.running.hub_url)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "rollcall", "terminal", *options, "--camera", str(camera)),
+        *(sys.executable, "-m", "rollcall", "terminal", *options, "--camera", str(camera), *more),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -91,9 +90,9 @@ def show(camera: Path, photo: bytes) -> None:
 
 
 async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
-    data, camera = tmp_path / "data", tmp_path / "camera"
+    camera = tmp_path / "camera"
     camera.mkdir()
-    async with a_system(data) as system, bus_of(data) as bus, web_client(system) as web:
+    async with a_site(tmp_path / "data") as site, bus_of(site.data) as bus, web_client(site) as web:
         first, second = photos()["Emmanuel Macron"][:2]
         assert (await register(web, "2026010", "马克龙", first)).status_code < 400
         device, secret = await ensure_device(bus, "东门", "E-1")
@@ -101,7 +100,7 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
         await bus.ask(EditDevice(device_id=device.device_id, name="东门", config=config, by="test"))
 
         show(camera, photos()["Rishi Sunak"][0])
-        async with door_program(system, secret, camera) as door:
+        async with door_program(site, secret, camera) as door:
             # The hub says first how long the door shall stay open.
             await door.says("online: hub")
             await door.says("configuration 1")
@@ -113,13 +112,13 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
             await door.says("recorded · 马克龙 .2026010. · 打卡成功")
             closed = await door.says("relay off")
             assert OPEN_S - 0.1 <= closed - opened <= OPEN_S + 3
-            assert len(rows(system, "select 1 from punches where st_num = '2026010'")) == 1
-            assert rows(system, "select distinct place from punches") == [("东门",)]
+            assert len(rows(site, "select 1 from punches where st_num = '2026010'")) == 1
+            assert rows(site, "select distinct place from punches") == [("东门",)]
 
             show(camera, photos()["Rishi Sunak"][0])
             await door.says("unknown · 未识别", 2)
             before = len(door.times("relay on"))
-            await command("device", "open", "东门", "--data", str(data), "--seconds", "0.2", "--reason", "访客")
+            await command("device", "open", "东门", "--data", str(site.data), "--seconds", "0.2", "--reason", "访客")
             await door.says("relay on", before + 1)
             await door.says("relay off", before + 1)
 
@@ -128,10 +127,10 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
             await door.says("card 404: This card is nobody's")
             await door.says("card 2026010: repeated")
             await door.says("relay on", before + 2)
-            assert len(rows(system, "select 1 from punches where st_num = '2026010'")) == 1
+            assert len(rows(site, "select 1 from punches where st_num = '2026010'")) == 1
 
             file = tmp_path / "seen.jpg"
-            await command("device", "snapshot", "东门", "-o", str(file), "--data", str(data))
+            await command("device", "snapshot", "东门", "-o", str(file), "--data", str(site.data))
             with Image.open(io.BytesIO(file.read_bytes())) as picture:
                 assert picture.format == "JPEG"
                 assert max(picture.size) == 640
@@ -145,5 +144,5 @@ async def test_a_door_from_morning_to_evening(tmp_path: Path) -> None:
             door.process.send_signal(signal.SIGTERM)
             assert await door.process.wait() == 0
         log = "select action from audit where action like 'device %' order by id"
-        done = [action for (action,) in rows(system, log)]
+        done = [action for (action,) in rows(site, log)]
         assert {"device open_door", "device take_snapshot", "device restart"} <= set(done)

@@ -7,17 +7,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from rollcall.local import System
 from shared.security import make_ticket
 from tests.browsers import browser, camera_film, watched
-from tests.systems import a_system, data_url, photos, register, rows, web_client
+from tests.systems import Site, a_site, data_url, photos, register, rows, web_client
 
 WAIT_MS = 15_000
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with a_system(tmp_path_factory.mktemp("kiosk") / "data") as running:
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with a_site(tmp_path_factory.mktemp("kiosk") / "data") as running:
         yield running
 
 
@@ -32,7 +31,7 @@ async def fill_in(page: Page, num: str, name: str) -> None:
     await page.check("[name=consent]")
 
 
-async def test_register_with_the_camera_then_clock_in_with_another_look(system: System, tmp_path: Path) -> None:
+async def test_register_with_the_camera_then_clock_in_with_another_look(system: Site, tmp_path: Path) -> None:
     first, second = photos()["Jacinda Ardern"][:2]
     film = camera_film(tmp_path / "first.mjpeg", [first])
     async with browser(film) as context, watched(context) as page:
@@ -54,7 +53,7 @@ async def test_register_with_the_camera_then_clock_in_with_another_look(system: 
     assert rows(system, "select st_num, place from punches") == [("2026001", "东门")]
 
 
-async def test_a_stranger_is_refused(system: System, tmp_path: Path) -> None:
+async def test_a_stranger_is_refused(system: Site, tmp_path: Path) -> None:
     film = camera_film(tmp_path / "stranger.mjpeg", [photos()["Rishi Sunak"][0]])
     before = len(rows(system, "select 1 from punches"))
     async with browser(film) as context, watched(context) as page:
@@ -65,7 +64,7 @@ async def test_a_stranger_is_refused(system: System, tmp_path: Path) -> None:
     assert len(rows(system, "select 1 from punches")) == before
 
 
-async def test_without_a_websocket_pictures_go_by_post(system: System, tmp_path: Path) -> None:
+async def test_without_a_websocket_pictures_go_by_post(system: Site, tmp_path: Path) -> None:
     """As behind a proxy that knows no WebSockets."""
     async with web_client(system) as web:
         await register(web, "2026002", "Macron", photos()["Emmanuel Macron"][0])
@@ -77,7 +76,7 @@ async def test_without_a_websocket_pictures_go_by_post(system: System, tmp_path:
         await expect(page.locator("#banner_state")).to_contain_text("打", timeout=WAIT_MS)
 
 
-async def test_without_a_camera_the_page_says_so_and_takes_an_upload(system: System, tmp_path: Path) -> None:
+async def test_without_a_camera_the_page_says_so_and_takes_an_upload(system: Site, tmp_path: Path) -> None:
     async with web_client(system) as web:
         await register(web, "2026003", "Obama", photos()["Barack Obama"][0])
     picture = tmp_path / "obama.jpg"
@@ -89,7 +88,7 @@ async def test_without_a_camera_the_page_says_so_and_takes_an_upload(system: Sys
         await expect(page.locator("#show_result")).to_contain_text("识别成功：Obama", timeout=WAIT_MS)
 
 
-async def test_the_page_speaks_english_to_who_reads_english(system: System, tmp_path: Path) -> None:
+async def test_the_page_speaks_english_to_who_reads_english(system: Site, tmp_path: Path) -> None:
     film = camera_film(tmp_path / "any.mjpeg", [photos()["Joe Biden"][0]])
     async with browser(film, locale="en-US") as context, watched(context) as page:
         await page.goto(f"{system.running.url}/")
@@ -97,7 +96,7 @@ async def test_the_page_speaks_english_to_who_reads_english(system: System, tmp_
         await expect(page.get_by_role("link", name="Clock in").first).to_be_visible()
 
 
-async def test_the_live_wall_and_the_office(system: System, tmp_path: Path) -> None:
+async def test_the_live_wall_and_the_office(system: Site, tmp_path: Path) -> None:
     """The wall shows a punch as it happens; the office sees it, deletes the student, and the face is a stranger's."""
     faces = photos()["Emmanuel Macron"]
     async with browser(None) as context, web_client(system) as web:
@@ -126,7 +125,7 @@ async def clock_in(web, jpeg: bytes, place: str) -> dict[str, object]:  # type: 
     return answer
 
 
-async def open_office(page: Page, system: System) -> None:
+async def open_office(page: Page, system: Site) -> None:
     """The first visit sets the password."""
     ticket = make_ticket(system.keys.web, "setup", 600)
     await page.goto(f"{system.running.url}/office/setup?ticket={ticket}")

@@ -25,29 +25,29 @@ from terminal.client import Terminal
 from terminal.events import Event, Online
 from terminal.simulator import SimulatedDoor
 from tests.e2e.test_command_line import said
-from tests.systems import a_system, rows
+from tests.systems import a_site, rows
 
-LOG = "SELECT by, action, detail FROM audit WHERE action LIKE 'device open_door%'"
+LOG = "SELECT `by`, action, detail FROM audit WHERE action LIKE 'device open_door%'"
 
 
 async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_log_says_who(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with a_system(tmp_path) as system, bus_of(tmp_path) as bus:
+    async with a_site(tmp_path) as site, bus_of(site.data) as bus:
         device, secret = await ensure_device(bus, "东门", "E-1")
-        opening = ("device", "open", "东门", "--data", str(tmp_path), "--reason", "fire drill")
+        opening = ("device", "open", "东门", "--data", str(site.data), "--reason", "fire drill")
         status, words = await said(*opening)
         assert status != 0
         assert "the terminal is offline (终端不在线)" in words
 
         async def listed() -> str:
             capsys.readouterr()
-            await list_devices(tmp_path)
+            await list_devices(site.data)
             return capsys.readouterr().out
 
         assert "offline, never seen" in await listed()
         door, heard = SimulatedDoor(), list[Event]()
-        server = Server(system.running.url, system.running.hub_url)
+        server = Server(site.running.url, site.running.hub_url)
         identity = Identity(device.name, device.sn, secret)
         async with background(Terminal(identity, server, heard.append, obey=door.obey, dice=Random(1)).run()):
 
@@ -61,18 +61,18 @@ async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_
             await eventually(is_open, timeout=20)
             assert "online since" in await listed()
 
-            await tell(tmp_path, "东门", lambda: ShowMessage(zh="放学了", en="放学了"))
+            await tell(site.data, "东门", lambda: ShowMessage(zh="放学了", en="放学了"))
             assert "东门: done. shown" in capsys.readouterr().out
             assert door.shown == ["放学了"]
             with pytest.raises(Conflict, match="unsupported"):
-                await tell(tmp_path, "东门", UpdateFaces)
+                await tell(site.data, "东门", UpdateFaces)
         assert door.opened == 1
 
         async def is_logged() -> bool:
-            return bool(rows(system, LOG))
+            return bool(rows(site, LOG))
 
         await eventually(is_logged)
-        assert rows(system, LOG) == [("command line", "device open_door", "fire drill · simulated door opened")]
+        assert rows(site, LOG) == [("command line", "device open_door", "fire drill · simulated door opened")]
 
         async def has_told() -> bool:
             told = await bus.ask(GetDevice(device_id=device.device_id))
@@ -80,10 +80,10 @@ async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_
 
         await eventually(has_told, timeout=20)
 
-        await edit_device(tmp_path, "东门", {"classes": ("三年二班",), "greeting": "你好"})
-        await edit_device(tmp_path, "东门", {"place": "一号楼"})
+        await edit_device(site.data, "东门", {"classes": ("三年二班",), "greeting": "你好"})
+        await edit_device(site.data, "东门", {"place": "一号楼"})
         with pytest.raises(ValidationError, match="volume"):
-            await edit_device(tmp_path, "东门", {"volume": 900})
+            await edit_device(site.data, "东门", {"volume": 900})
         edited = await bus.ask(GetDevice(device_id=device.device_id))
         assert (edited.place, edited.classes, edited.config.greeting) == ("一号楼", ("三年二班",), "你好")
         line = await listed()
@@ -92,7 +92,7 @@ async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_
 
         async def all_logged() -> bool:
             capsys.readouterr()
-            await print_log(tmp_path, "东门", 50)
+            await print_log(site.data, "东门", 50)
             lines = capsys.readouterr().out
             told = (
                 "command line",
@@ -106,6 +106,6 @@ async def test_a_terminal_is_seen_told_and_edited_from_the_command_line_and_the_
 
         with pytest.raises(DeviceRefused):
             await bus.ask(IssueToken(name="陌生", sn="X-1"))
-        await remove_pending(tmp_path)
+        await remove_pending(site.data)
         assert "Removed 1 device(s)" in capsys.readouterr().out
         assert [each.name for each in (await bus.ask(ListDevices())).devices] == ["东门"]

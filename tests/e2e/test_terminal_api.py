@@ -20,34 +20,34 @@ from pydantic import SecretStr
 
 from gateway import service as gateway_service
 from gateway.settings import GatewaySettings
-from rollcall.local import System, free_port
+from rollcall.local import free_port
 from rollcall.office import bus_of
 from shared.contracts.devices import AddDevice, Device, EditDevice, Proof
 from shared.contracts.people import DeleteStudent, FindStudents
 from shared.vision.angles import ANGLE_CODES
-from tests.systems import a_system, photos, register, rows, web_client
+from tests.systems import Site, a_site, photos, register, rows, web_client
 
 Edges = dict[str, int]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with a_system(tmp_path_factory.mktemp("terminals") / "data") as running:
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with a_site(tmp_path_factory.mktemp("terminals") / "data") as running:
         yield running
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def a_device(system: System, name: str, sn: str, proof: Proof = Proof.SERIAL) -> tuple[Device, str]:
+async def a_device(system: Site, name: str, sn: str, proof: Proof = Proof.SERIAL) -> tuple[Device, str]:
     """As `rollcall device add` does."""
-    async with bus_of(system.options.data) as bus:
+    async with bus_of(system.data) as bus:
         issued = await bus.ask(AddDevice(name=name, sn=sn, proof=proof, by="test"))
     return issued.device, issued.secret.get_secret_value()
 
 
 @asynccontextmanager
-async def another_gateway(system: System) -> AsyncIterator[str]:
+async def another_gateway(system: Site) -> AsyncIterator[str]:
     """A second one beside the system's own; its address."""
     port = free_port()
     settings = GatewaySettings(
@@ -85,7 +85,7 @@ class Terminal:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def terminal(system: System) -> AsyncIterator[Terminal]:
+async def terminal(system: Site) -> AsyncIterator[Terminal]:
     await a_device(system, "西门", "W-1")
     async with web_client(system) as web:
         yield Terminal(web, "西门", "W-1")
@@ -155,7 +155,7 @@ async def test_an_empty_room_has_no_face(terminal: Terminal) -> None:
 # ---- tokens
 
 
-async def test_one_token_at_two_gateways_at_once_is_good_for_one_post(system: System, terminal: Terminal) -> None:
+async def test_one_token_at_two_gateways_at_once_is_good_for_one_post(system: Site, terminal: Terminal) -> None:
     async with another_gateway(system) as address, web_client(system) as web, httpx.AsyncClient(base_url=address) as b:
         for _ in range(5):
             form = {"token": await terminal.token()}
@@ -164,7 +164,7 @@ async def test_one_token_at_two_gateways_at_once_is_good_for_one_post(system: Sy
             assert codes == [0] + [9001] * 7
 
 
-async def test_a_terminal_with_a_secret_answers_a_challenge(system: System) -> None:
+async def test_a_terminal_with_a_secret_answers_a_challenge(system: Site) -> None:
     _, secret = await a_device(system, "南门", "S-1", Proof.SECRET)
     who = {"deviceName": "南门", "sn": "S-1"}
     async with web_client(system) as web:
@@ -182,7 +182,7 @@ async def test_a_terminal_with_a_secret_answers_a_challenge(system: System) -> N
 # ---- the library and punches
 
 
-async def test_register_fetch_recognise_punch_and_leave(system: System, terminal: Terminal) -> None:
+async def test_register_fetch_recognise_punch_and_leave(system: Site, terminal: Terminal) -> None:
     """A terminal's whole day, half of it through another gateway."""
     first, second = photos()["Emmanuel Macron"][:2]
     box = edges((await terminal.good("faceDetect", second))["faceContent"][0])
@@ -218,7 +218,7 @@ async def test_register_fetch_recognise_punch_and_leave(system: System, terminal
     assert (last["faceName"], last["username"], last["time"]) == ("马克龙", "2026010", at)
     assert rows(system, "select place, kind from punches where st_num = '2026010'") == [("西门", "device")]
 
-    async with bus_of(system.options.data) as bus:
+    async with bus_of(system.data) as bus:
         [row] = (await bus.ask(FindStudents(text="2026010"))).rows
         await bus.ask(DeleteStudent(student_id=row.person.student_id, by="test"))
     gone = await terminal.good("getDbs", since=names["next"])
@@ -228,14 +228,14 @@ async def test_register_fetch_recognise_punch_and_leave(system: System, terminal
     assert (await terminal.call("clinetFeedback", faceName="马克龙"))["code"] == 73731
 
 
-async def test_a_device_gets_the_faces_of_its_classes(system: System) -> None:
+async def test_a_device_gets_the_faces_of_its_classes(system: Site) -> None:
     device, _ = await a_device(system, "北门", "N-1")
     async with web_client(system) as web:
         await register(web, "2026020", "阿德恩", photos()["Jacinda Ardern"][0])
         terminal = Terminal(web, "北门", "N-1")
         before = await terminal.good("getDbs")
         assert "2026020" in [entry["username"] for entry in before["names"]]
-        async with bus_of(system.options.data) as bus:
+        async with bus_of(system.data) as bus:
             edited = EditDevice(device_id=device.device_id, name="北门", place="北楼", classes=("别班",), by="test")
             await bus.ask(edited)
         seen = await terminal.good("getDbs", since=before["next"])

@@ -13,7 +13,7 @@ from nats.js.errors import KeyNotFoundError
 from rollcall.broker import Cluster, configuration, find_server
 from rollcall.local import free_port
 from shared.bus import Bus, connect
-from shared.bus.topology import EVENTS, LEDGER_CONSUMER, PRESENCE, TURNS
+from shared.bus.topology import EVENTS, LEDGER_CONSUMER, PRESENCE, TURNS, buckets
 from shared.contracts.base import now
 from shared.contracts.recognition import Identified, SourceKind
 from shared.errors import Unavailable
@@ -152,6 +152,19 @@ async def test_the_leader_of_three_brokers_is_killed_and_no_event_is_lost(tmp_pa
                 return False
 
         await eventually(still_there, 20, "the bucket answers from the others")
+
+
+async def test_what_was_made_for_one_broker_is_kept_three_times_from_then_on(tmp_path: Path) -> None:
+    """While an installation changes from one broker to three, a service of before may be first. What is in a bucket
+    stays there."""
+    async with three_brokers(tmp_path) as nodes:
+        url = ",".join(f"nats://127.0.0.1:{node.port}" for node in nodes)
+        async with connect(url, "hub", PASSWORDS["hub"]) as before:
+            await (await before.js.key_value(PRESENCE)).put("7", b"here")
+            async with connect(url, "hub", PASSWORDS["hub"], replicas=3) as hub:
+                for stream in (EVENTS, *(f"KV_{name}" for name in buckets())):
+                    assert (await hub.js.stream_info(stream)).config.num_replicas == 3, stream
+                assert (await (await hub.js.key_value(PRESENCE)).get("7")).value == b"here"
 
 
 async def events_of(registry: Bus) -> list[str]:

@@ -49,6 +49,7 @@ def test_help_shows_how_to_start_one() -> None:
         ((*WHO, "--relay", "gpio:///dev/no-chip?line=1"), "no GPIO chip"),
         ((*WHO, "--card", "nfc:"), "write stdin"),
         ((*WHO, "--secret-file", "/dev/null"), "the secret belongs there"),
+        ((*WHO, "--ca", __file__), "no certificate in PEM form"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(options: tuple[str, ...], words: str) -> None:
