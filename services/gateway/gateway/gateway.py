@@ -71,6 +71,10 @@ class Gateway:
         await self.terminal_streams.start()
         await self.bus.follow(AttendanceRecorded.subject, AttendanceRecorded, self._settled)
         await self.bus.follow(AttendanceRepeated.subject, AttendanceRepeated, self._settled)
+        self.bus.on_reconnect(self._back)
+
+    async def _back(self) -> None:
+        self.bus.spawn(self.settlements.catch_up())
 
     async def _settled(self, outcome: Settled, _: str) -> None:
         self.settlements.settle(outcome)

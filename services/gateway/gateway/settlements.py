@@ -11,6 +11,8 @@ Settled = AttendanceRecorded | AttendanceRepeated
 
 REMEMBERED = 8_192
 """Outcomes kept for results that arrive after their punch."""
+CATCH_UP_TRIES = 20
+CATCH_UP_AGAIN_S = 0.5
 
 
 class Settlements:
@@ -43,8 +45,27 @@ class Settlements:
             async with asyncio.timeout(timeout):
                 return await told
         except TimeoutError:
+            pass
+        finally:
             self._stop_waiting(event_id, told)
+        try:
             return await self._ask(event_id)
+        except RollcallError:
+            return None
+
+    async def catch_up(self) -> None:
+        """The broker was away, and news that somebody waits for may be lost: the registry is asked, as soon as it is
+        back itself, for a screen that hears of an earlier punch after a later one tells them in the wrong order."""
+        missed = [*self._waiting]
+        for _ in range(CATCH_UP_TRIES):
+            try:
+                for event_id in missed:
+                    if event_id in self._waiting:
+                        await self._ask(event_id)
+            except RollcallError:
+                await asyncio.sleep(CATCH_UP_AGAIN_S)
+            else:
+                return
 
     def _stop_waiting(self, event_id: str, told: asyncio.Future[Settled]) -> None:
         others = self._waiting.get(event_id, set())
@@ -53,10 +74,8 @@ class Settlements:
             self._waiting.pop(event_id, None)
 
     async def _ask(self, event_id: str) -> Settled | None:
-        try:
-            outcome = await self._bus.ask(GetPunchOutcome(identified_event=event_id), timeout=1.0)
-        except RollcallError:
-            return None
+        """None: nothing is settled yet. Raises RollcallError."""
+        outcome = await self._bus.ask(GetPunchOutcome(identified_event=event_id), timeout=1.0)
         found = outcome.recorded or outcome.repeated
         if found is not None:
             self.settle(found)
