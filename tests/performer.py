@@ -41,17 +41,19 @@ def moving(
     return [jpeg(frame) for frame in film(who, kind, path, rng)]
 
 
+NOD = "请点点头"
 # The words of the page → the motion that answers them: yaw, pitch (as moved_faces turns them), gape.
 ANSWERS = {
     "请向左转头": (-34.0, 0.0, 0.0),
     "请向右转头": (34.0, 0.0, 0.0),
-    "请点点头": (0.0, 20.0, 0.0),
+    NOD: (0.0, 20.0, 0.0),
     "请张大嘴巴": (0.0, 0.0, 0.5),
 }
 
 
 def obedient_camera(who: Sitter, rest_yaw: float, answers: dict[str, tuple[float, float, float]]) -> str:
-    """A script for a page: its camera shows this head, which reads #ask_words and does what they say."""
+    """A script for a page: its camera shows this head, which reads #ask_words and does what they say. What is asked of it
+    it holds, but for a nod, which goes down and up again for as long as it is asked."""
     rng = np.random.default_rng(1)
 
     def picture(yaw: float, pitch: float, gape: float) -> str:
@@ -62,7 +64,7 @@ def obedient_camera(who: Sitter, rest_yaw: float, answers: dict[str, tuple[float
         words: [picture(*(part * step / (STEPS - 1) for part in motion)) for step in range(STEPS)]
         for words, motion in answers.items()
     }
-    return _CAMERA.replace("FILMS", json.dumps(films))
+    return _CAMERA.replace("FILMS", json.dumps(films)).replace("NOD", json.dumps(NOD))
 
 
 _CAMERA = """
@@ -72,13 +74,16 @@ _CAMERA = """
   const image = (src) => Object.assign(new Image(), { src });
   for (const [words, urls] of Object.entries(films)) loaded[words] = urls.map(image);
   const rest = Object.values(loaded)[0][0];
-  let doing = "", step = 0;
+  let doing = "", step = 0, way = 1;
   navigator.mediaDevices.getUserMedia = async () => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 480, height: 360 });
     const pen = canvas.getContext("2d");
     setInterval(() => {
       const words = document.getElementById("ask_words")?.textContent ?? "";
-      if (loaded[words]) [doing, step] = [words, Math.min(step + 1, loaded[words].length - 1)];
+      const last = loaded[words]?.length - 1;
+      if (words === NOD && step === last) way = -1;
+      if (words !== NOD || step === 0) way = 1;
+      if (last) [doing, step] = [words, Math.min(step + way, last)];
       else step = Math.max(step - 1, 0);
       pen.fillStyle = `rgb(120 120 ${120 + (Date.now() % 3)})`;
       pen.fillRect(0, 0, 480, 360);
