@@ -52,8 +52,8 @@ ANSWERS = {
 
 
 def obedient_camera(who: Sitter, rest_yaw: float, answers: dict[str, tuple[float, float, float]]) -> str:
-    """A script for a page: its camera shows this head, which reads #ask_words and does what they say. What is asked of it
-    it holds, but for a nod, which goes down and up again for as long as it is asked."""
+    """A script for a page: its camera shows this head, which reads #ask_words and does what they say. It holds what is
+    asked, but nods down and up again for as long as it is asked to."""
     rng = np.random.default_rng(1)
 
     def picture(yaw: float, pitch: float, gape: float) -> str:
