@@ -104,11 +104,10 @@ def streams_of(stack: Stack, broker: str) -> dict[str, int]:
 
 
 class Prometheus:
-    """Its API, inside the network that nobody but the engine's machine reaches."""
+    """Its API."""
 
-    def __init__(self, stack: Stack) -> None:
-        address = stack.address(stack.containers("prometheus")[0])
-        self._http = httpx.AsyncClient(base_url=f"http://{address}:{PROMETHEUS_PORT}/api/v1", trust_env=False)
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
 
     async def get(self, path: str, **params: str) -> Any:
         answer = (await self._http.get(path, params=params)).json()
@@ -119,9 +118,9 @@ class Prometheus:
         return list((await self.get("/query", query=expression))["result"])
 
 
-async def test_prometheus_hears_every_service_and_raises_the_alarm(
-    stack: Stack, images: dict[str, str], kiosks: list[Kiosk]
-) -> None:
+@pytest.fixture
+async def prometheus(stack: Stack, images: dict[str, str]) -> AsyncIterator[Prometheus]:
+    """Inside the network that nobody but the engine's machine reaches."""
     if "GRAFANA_IMAGE" in images:
         await asyncio.to_thread(stack.follow, "echo COMPOSE_PROFILES")
         await stack.healthy("grafana")
@@ -129,7 +128,14 @@ async def test_prometheus_hears_every_service_and_raises_the_alarm(
         print("no image of Grafana here: Prometheus alone")
         await asyncio.to_thread(stack.compose, "--profile", "monitoring", "up", "-d", "prometheus")
     await stack.healthy("prometheus")
-    prometheus = Prometheus(stack)
+    address = stack.address(stack.containers("prometheus")[0])
+    async with httpx.AsyncClient(base_url=f"http://{address}:{PROMETHEUS_PORT}/api/v1", trust_env=False) as http:
+        yield Prometheus(http)
+
+
+async def test_prometheus_hears_every_service_and_raises_the_alarm(
+    stack: Stack, kiosks: list[Kiosk], prometheus: Prometheus
+) -> None:
 
     async def all_are_heard() -> bool:
         up = await prometheus.found("up == 1")
