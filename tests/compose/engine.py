@@ -201,5 +201,7 @@ def _debian() -> Path:
         subprocess.run(["tar", "-C", str(folder), "-cf", str(unfinished), "."], check=True)
         unfinished.replace(archive)
     finally:
+        for mounted in ("proc", "sys"):  # by a debootstrap that was interrupted
+            subprocess.run(["umount", folder / mounted], capture_output=True, check=False)
         shutil.rmtree(folder, ignore_errors=True)
     return archive
