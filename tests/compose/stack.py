@@ -174,9 +174,9 @@ esac
 
 
 @contextmanager
-def a_checkout(engine: Engine, images: Mapping[str, str], folder: Path, **changed: object) -> Iterator[Stack]:
+def a_checkout(engine: Engine, images: Mapping[str, str], folder: Path) -> Iterator[Stack]:
     """A copy of the sources, in whose deploy/ the guides are followed. At the end containers, volumes and networks are
-    gone. `changed`: settings other than the tests' own."""
+    gone."""
     root, ports = folder / "rollcall", Ports()
     shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_SOURCES))
     project = f"rollcall-test-{ports.web}"
@@ -201,7 +201,6 @@ def a_checkout(engine: Engine, images: Mapping[str, str], folder: Path, **change
         "ROLLCALL_OPEN_FILES": min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         "ROLLCALL_DEBOUNCE_S": 86_400,  # one punch per person and place, however long the test takes
         "MYSQL_BUFFER_POOL": "64M",
-        **changed,
     }
     env = engine.env | {name: str(value) for name, value in settings.items()}
     env["PATH"] = os.pathsep.join((str(program.parent), env["PATH"]))

@@ -19,7 +19,17 @@ from shared.testing import eventually
 from terminal.simulator import letterbox
 from tests.browsers import browser, camera_film, watched
 from tests.compose.engine import Engine
-from tests.compose.stack import Kiosk, Stack, a_checkout, block, check_ledger, flowing, kiosks_at, until_reachable
+from tests.compose.stack import (
+    SERVICES,
+    Kiosk,
+    Stack,
+    a_checkout,
+    block,
+    check_ledger,
+    flowing,
+    kiosks_at,
+    until_reachable,
+)
 from tests.compose.test_monitoring import alerts, panels
 from tests.e2e.test_door import door_program
 from tests.systems import photos, register
@@ -138,7 +148,7 @@ async def test_prometheus_hears_every_service_and_raises_the_alarm(
 ) -> None:
     async def all_are_heard() -> bool:
         up = await prometheus.found("up == 1")
-        return {each["metric"]["job"] for each in up} == {"gateway", "recognizer", "registry", "device-hub"}
+        return {each["metric"]["job"] for each in up} == set(SERVICES)
 
     await eventually(all_are_heard, 60, "every service is heard")
 
@@ -176,7 +186,7 @@ async def test_an_upgrade_loses_nothing(stack: Stack, kiosks: list[Kiosk]) -> No
     """To other images than those that run: their version is another."""
     with (stack.root / "shared" / "runtime.py").open("a") as source:
         source.write("# Another version.\n")
-    before = {service: stack.containers(service) for service in ("gateway", "recognizer", "registry", "device-hub")}
+    before = {service: stack.containers(service) for service in SERVICES}
     await asyncio.to_thread(stack.follow, "sh images.sh")
     for service, containers in before.items():
         await stack.healthy(service)

@@ -104,7 +104,7 @@ async def test_a_third_party_is_let_in_and_hears_a_punch(stack: Stack, people: l
         await stack.healthy("mqtt")
         await stack.healthy("mqtt-bridge")
         place = f"by mqtt {number}"
-        async with _third_party(stack, "home", mqtt_password) as reader:
+        async with _at_home(stack, mqtt_password) as reader:
             await reader.subscribe("rollcall/v1/punch", 1)
             async with background(Kiosk(place, people[0]).stand(stack.url)), asyncio.timeout(60):
                 async for message in reader.messages:
@@ -116,9 +116,9 @@ async def test_a_third_party_is_let_in_and_hears_a_punch(stack: Stack, people: l
     stack.follow(f"{ROLLCALL_CLI} secrets", "mqtt.md")
 
 
-def _third_party(stack: Stack, name: str, password: str) -> Client:
+def _at_home(stack: Stack, password: str) -> Client:
     trust = ssl.create_default_context(cafile=str(stack.secrets / "mqtt_cert"))
-    return Client("127.0.0.1", stack.ports.mqtt, username=name, password=password, tls_context=trust, timeout=20)
+    return Client("127.0.0.1", stack.ports.mqtt, username="home", password=password, tls_context=trust, timeout=20)
 
 
 async def test_recognizers_come_and_go_and_who_asks_is_answered(stack: Stack, people: list[bytes]) -> None:

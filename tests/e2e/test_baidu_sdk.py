@@ -338,10 +338,15 @@ async def test_wrong_keys_and_signed_calls(system: Site) -> None:
 async def test_tokens_outlive_a_restart(system: Site) -> None:
     if system.own is None:
         pytest.skip("whose processes are not ours to kill")
-    sdk = await a_program(system, "restarts")
+    key = await a_key(system, "restarts")
+    sdk = Program(pointed_at(system.running.url, key))
     assert await sdk.result("getGroupList") == {"group_id_list": []}
+    held = sdk.client._authObj["access_token"]
     await killed_and_back(system.own, "gateway")
+    fresh = Program(pointed_at(system.running.url, key))
+    assert await fresh.result("getGroupList") == {"group_id_list": []}
     assert await sdk.result("getGroupList") == {"group_id_list": []}
+    assert sdk.client._authObj["access_token"] == held, "the SDK had no reason to fetch another"
 
 
 async def test_a_client_recovers_from_a_strange_token_and_a_revoked_key_does_not(system: Site) -> None:

@@ -13,6 +13,7 @@ REMEMBERED = 8_192
 """Outcomes kept for results that arrive after their punch."""
 CATCH_UP_TRIES = 20
 CATCH_UP_AGAIN_S = 0.5
+"""between two tries to reach the registry, in seconds: ten in all, about what it needs to start again"""
 
 
 class Settlements:
